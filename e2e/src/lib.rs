@@ -20,7 +20,6 @@ pub mod control;
 pub mod fixture;
 pub mod record;
 pub mod scenario;
-mod sparkline;
 
 pub use e2e_load::{agent, clock, load, scaling, self_check, stall, stats};
 pub use e2e_plan::ProbeKind;

@@ -13,6 +13,7 @@ use e2e_load::{
         scenarios::{InvalidSteps, StepsScenario},
     },
 };
+use e2e_plan::words::sparkline;
 use e2e_report::{
     environment::{self, Environment, LoadFrom},
     evidence::load_file,
@@ -24,7 +25,6 @@ use e2e_report::{
 use crate::{
     control::{self, Control},
     record::{Measured, measure},
-    sparkline::sparkline,
 };
 
 pub use e2e_load::scenario::*;
@@ -265,8 +265,8 @@ async fn watched(
         if rates.len() == SHOWN_SECONDS {
             rates.pop_front();
         }
-        rates.push_back(rate);
-        let course = sparkline(rates.iter().copied());
+        rates.push_back(rate as f64);
+        let course = sparkline(rates.make_contiguous(), 0.0);
         let text = format!("{name}: {rate} requests/s {course}, {} errors", now.errors);
         before = now;
         // The figures are complete without it; a run that went away shows in the records.

@@ -69,7 +69,7 @@ fn what_no_study_can_be_made_of_is_bad_input() {
     leave_study(project.path(), "redis", 0);
     for (more, expected) in [
         (&["--controls"][..], "needs --target docker"),
-        (&["--component", "backend"], "--component backend is not in the manifests; components: redis"),
+        (&["--component", "backend"], "--component: there is no component `backend`; components: redis"),
         (&["--scenario", "pay"], "pay"),
     ] {
         expect(&scale(project.path(), more).output().unwrap(), 2, &[expected]);

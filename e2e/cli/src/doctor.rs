@@ -250,14 +250,12 @@ impl Examined<'_> {
         };
         let seen = self.seen.pod(&replica.name).and_then(|pod| pod.container(container));
         let has_killed = seen.is_some_and(|seen| seen.was_killed_by(*which));
-        let now = match starts.get(container).and_then(|answers| Some((answers.get(which)?, startup(answers, *which)?)))
-        {
-            Some((answers, startup)) => with_start(&case, now, answers, Start { startup, has_killed }),
-            None => now,
-        };
-        let diagnosis = match seen {
-            Some(seen) => with_history(&case, now, seen),
-            None => now,
+        let start = starts.get(container).and_then(|answers| Some((answers.get(which)?, startup(answers, *which)?)));
+        let diagnosis = match (start, seen) {
+            // It shows what the run's history only suggests.
+            (Some((answers, startup)), _) => with_start(&case, now, answers, Start { startup, has_killed }),
+            (None, Some(seen)) => with_history(&case, now, seen),
+            (None, None) => now,
         };
         Ok(DoctorEntry {
             component: component.name.clone(),

@@ -14,7 +14,7 @@ use e2e_run::{HELD, Options, exit::ExitCode};
 
 use crate::{directories::held_run_directory, options::block_on};
 
-/// Remove a system left running by `up` or `e2e --keep`.
+/// Remove a system left running by `up` or `run --keep`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask down
 

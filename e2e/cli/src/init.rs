@@ -4,6 +4,7 @@ mod bases;
 mod dockerfiles;
 mod files;
 mod manifests;
+mod outside;
 
 use std::{
     fmt::Write as _,
@@ -23,7 +24,7 @@ use crate::{directories::write, failure::BadInput};
 #[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base\n  \
 cargo xtask init --render 'helm template shop deploy/chart --include-crds --values deploy/dev.yaml'")]
 pub(crate) struct Args {
-    /// Path of manifests, relative to the project's root [default: the first of the usual directories, or the only one that has any, apart from what kustomizations build on].
+    /// Path of manifests, relative to the project's root [default: the first of the usual directories, the parts below it, or the only one that has any, apart from what kustomizations build on].
     #[arg(long, value_name = "PATH")]
     manifests: Vec<String>,
     /// Shell command that prints the manifests; runs in the project's root.
@@ -36,18 +37,28 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if path.exists() {
         return Err(BadInput(format!("{CONFIG} already exists; edit it, or move it away")).into());
     }
-    let (key, sources) = match (&args.render, &args.manifests[..]) {
-        (Some(command), _) => of_command(command),
-        (None, []) => of_found(&manifests::find(&project.root)?),
-        (None, named) => of_found(&manifests::named(&project.root, named)),
+    let planned = |sources| planned(project, sources);
+    let (key, left_out, (plan, entrance)) = match &args.render {
+        Some(command) => {
+            let (key, sources) = of_command(command);
+            (key, Vec::new(), planned(sources)?)
+        }
+        None => {
+            let found = match &args.manifests[..] {
+                [] => manifests::find(&project.root)?,
+                named => manifests::Found { paths: named.to_owned(), ..manifests::Found::default() },
+            };
+            let (found, planned) = found.planned(&project.root, |paths| planned(of_paths(paths).1))?;
+            (of_found(&found), found.left_out(), planned)
+        }
     };
-    let (plan, entrance) = planned(project, sources)?;
-    let text = text(&key, &plan, entrance.as_deref()) + &images(&plan, &project.root);
+    let text = text(&key, &plan, entrance.as_deref()) + &outside::tables(&plan.missing) + &images(&plan, &project.root);
     write(&path, &text)?;
     match plan.components.is_empty() {
         true => println!("wrote {CONFIG}; the manifests have nothing to run"),
         false => println!("wrote {CONFIG} for {}", plan.component_names()),
     }
+    left_out.iter().for_each(|sentence| println!("{sentence}"));
     Ok(ExitCode::Pass)
 }
 
@@ -62,25 +73,19 @@ fn of_paths(paths: &[String]) -> (String, Sources) {
     (format!("manifests = {value}"), sources)
 }
 
-/// The same of manifests that were found, with what is no part of them.
-fn of_found(found: &manifests::Found) -> (String, Sources) {
-    let (key, sources) = of_paths(&found.paths);
-    let key = match &found.elsewhere[..] {
-        [] => key,
-        elsewhere => format!("# Does not include the manifests in {}.\n{key}", elsewhere.join(", ")),
-    };
-    let key = match &found.others[..] {
-        [] => key,
-        others => format!("# Not {}, which cannot be applied.\n{key}", others.join(", ")),
-    };
-    let key = match &found.overlays[..] {
-        [] => key,
-        overlays => {
-            let lines: Vec<String> = overlays.iter().map(|overlay| format!("#     --overlay {overlay}\n")).collect();
-            format!("# Overlays, for one run each:\n{}{key}", lines.concat())
-        }
-    };
-    (key, sources)
+/// The key that names manifests that were found, with what is no part of them.
+fn of_found(found: &manifests::Found) -> String {
+    let overlays: String = found.overlays.iter().map(|overlay| format!("#     --overlay {overlay}\n")).collect();
+    let siblings = found.siblings.join(", ");
+    let comments = [
+        if overlays.is_empty() { overlays } else { format!("# Overlays, for one run each:\n{overlays}") },
+        match siblings.is_empty() {
+            true => siblings,
+            false => format!("# One of several overlays: their base lacks what each adds. The others: {siblings}.\n"),
+        },
+        found.left_out().iter().map(|sentence| format!("# {sentence}\n")).collect(),
+    ];
+    comments.concat() + &of_paths(&found.paths).0
 }
 
 /// The same of a command. A shell reads what is more than words, and variables before the program.
@@ -202,15 +207,39 @@ fn images(plan: &Plan, root: &Path) -> String {
     text
 }
 
-/// Directories of what tools and package managers make.
-const MADE: [&str; 5] = ["build", "dist", "node_modules", "target", "vendor"];
+/// Directories of what tools and package managers make or keep.
+const OF_TOOLS: [&str; 24] = [
+    ".cache",
+    ".cargo",
+    ".circleci",
+    ".devcontainer",
+    ".git",
+    ".github",
+    ".gitlab",
+    ".gradle",
+    ".idea",
+    ".mvn",
+    ".next",
+    ".nuxt",
+    ".pytest_cache",
+    ".terraform",
+    ".tox",
+    ".venv",
+    ".vscode",
+    ".yarn",
+    "build",
+    "dist",
+    "node_modules",
+    "target",
+    "vendor",
+    "venv",
+];
 
 /// A project's own directories from its root, which is the first, to so many levels below it.
 fn directories(root: &Path, depth: usize) -> Vec<PathBuf> {
     let is_own = |entry: &DirEntry| {
         let (name, kind) = (entry.file_name(), entry.file_type());
-        kind.is_ok_and(|kind| kind.is_dir())
-            && name.to_str().is_some_and(|name| !name.starts_with('.') && !MADE.contains(&name))
+        kind.is_ok_and(|kind| kind.is_dir()) && name.to_str().is_some_and(|name| !OF_TOOLS.contains(&name))
     };
     let below = |directory: &PathBuf| -> Vec<PathBuf> {
         let entries = fs::read_dir(root.join(directory)).into_iter().flatten().flatten();
@@ -282,7 +311,10 @@ fn own_images(plan: &Plan) -> Vec<&str> {
     let containers = pods.flat_map(Pod::all_containers);
     let is_own = |image: &&str| {
         let name = ImageName::new(image);
-        !PUBLIC.contains(&name.last()) && matches!(name.tag, None | Some("dev" | "local" | "latest"))
+        // No build has a given digest.
+        name.digest.is_none()
+            && !PUBLIC.contains(&name.last())
+            && matches!(name.tag, None | Some("dev" | "local" | "latest"))
     };
     let mut images: Vec<&str> = containers.map(|container| container.image.as_str()).filter(is_own).collect();
     images.sort_unstable();
@@ -357,6 +389,36 @@ spec:
             .expect_err("no such directory")
             .to_string();
         assert_eq!(error, "k9s: there is no such file or directory; check the path");
+    }
+
+    #[test]
+    fn images_that_may_be_the_projects_own() {
+        let digest = format!("other@sha256:{}", "0".repeat(64));
+        let images = ["api", "api:dev", "api:1.2", "nginx", &digest];
+        let pod = |(index, image): (usize, &&str)| {
+            format!(
+                "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: p{index}}}, spec: {{containers: [{{name: c, image: '{image}'}}]}}}}\n"
+            )
+        };
+        let text = images.iter().enumerate().map(pod).collect();
+        let objects = e2e_plan::Objects::read(&[e2e_plan::Manifest { file: "app.yaml".into(), text }]);
+        assert_eq!(own_images(&Plan::of(objects).expect("a plan")), ["api", "api:dev"]);
+    }
+
+    #[test]
+    fn what_is_no_part_of_the_manifests_is_told() {
+        let one = |path: &str| vec![path.to_owned()];
+        let (refused, elsewhere) = (one("k8s/b.yaml: not valid YAML"), one("chart"));
+        let found = manifests::Found {
+            paths: one("over/dev"),
+            siblings: one("over/prod"),
+            refused,
+            elsewhere,
+            overlays: Vec::new(),
+        };
+        let comments = "# One of several overlays: their base lacks what each adds. The others: over/prod.\n\
+                        # Left out k8s/b.yaml: not valid YAML.\n# Does not include the manifests in chart.";
+        assert_eq!(of_found(&found), format!("{comments}\nmanifests = \"over/dev\""));
     }
 
     #[rstest::rstest]

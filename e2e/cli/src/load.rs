@@ -145,7 +145,7 @@ async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measur
         tokio::select! {
             milestone = run.milestone() => if milestone == Milestone::Over { break },
             _ = second.tick() => live.show(&run.snapshot()),
-            () = interrupts.come(), if !interrupted => {
+            () = interrupts.recv(), if !interrupted => {
                 interrupted = true;
                 run.stop();
             }

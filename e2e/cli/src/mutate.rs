@@ -43,7 +43,7 @@ use crate::{
   cargo xtask mutate --only probe-path --only selector --at-most 10
   cargo xtask mutate --list                   # the mutants, and those that the plan and the linter notice; nothing runs
 
-Exit codes: 0 measured; 1 the score is below --least; 4 interrupted (what was found is written); others as for e2e, of the
+Exit codes: 0 measured; 1 the score is below --least; 4 interrupted (what was found is written); others as for run, of the
 unchanged system.")]
 pub(crate) struct Args {
     /// Target to run on.
@@ -229,7 +229,7 @@ impl Args {
         let read = async { tokio::try_join!(from.read_to_end(&mut stdout), said.read_to_end(&mut stderr)) };
         let read = tokio::select! {
             read = read => Some(read),
-            () = interrupts.come() => None,
+            () = interrupts.recv() => None,
         };
         let Some(read) = read else {
             stop(&mut child, REMOVAL).await?;

@@ -43,7 +43,7 @@ impl ProjectArgs {
 /// Flags of every verb that brings a system up.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SystemArgs {
-    /// Target to run on; auto picks docker if an engine answers, else local. `e2e` accepts several, separated by commas, and
+    /// Target to run on; auto picks docker if an engine answers, else local. `run` accepts several, separated by commas, and
     /// compares them.
     #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_targets)]
     target: Targets,

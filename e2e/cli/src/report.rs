@@ -73,8 +73,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
         Format::Markdown => print!("{}", markdown::render(&report)),
         Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
         Format::Summary => {
-            let duration = std::time::Duration::from_millis(report.duration_ms);
-            println!("{}", summary::render(&report, &e2e_plan::duration::human(duration), wants_colour()));
+            println!("{}", summary::render(&report, wants_colour()));
         }
     }
     Ok(match report.verdict {

@@ -13,6 +13,7 @@ use e2e_run::{
 };
 
 use crate::{
+    compare,
     failure::BadInput,
     options::{Format, LoadArgs, SystemArgs, block_on},
     up::detach,
@@ -146,7 +147,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
         return alternate(args, &options, repeat, &progress);
     }
     let outcome = block_on(e2e_run::run(options, &progress))??;
-    if let (Some(report), Some(summary)) = (&outcome.report, outcome.summary(&progress)) {
+    if let (Some(report), Some(summary)) = (&outcome.report, outcome.summary()) {
         match args.format {
             Format::Json => println!("{}", serde_json::to_string_pretty(report)?),
             Format::Text => println!("{summary}"),
@@ -176,7 +177,7 @@ const REPEAT: u32 = 3;
 /// Several runs, alternating between targets, and their comparison.
 fn alternate(args: &Args, options: &Options, repeat: u32, progress: &Progress) -> Result<ExitCode> {
     let show = |outcome: &Outcome| {
-        if let Some(summary) = outcome.summary(progress) {
+        if let Some(summary) = outcome.summary() {
             match args.format {
                 // Standard output is reserved for the comparison.
                 Format::Json => eprintln!("{summary}"),
@@ -186,12 +187,9 @@ fn alternate(args: &Args, options: &Options, repeat: u32, progress: &Progress) -
         }
     };
     let compared = block_on(comparison::alternate(options, args.system.targets(), repeat, progress, &show))??;
-    match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&compared.comparison)?),
-        Format::Text => {
-            print!("\n{}", std::fs::read_to_string(compared.directory.join(comparison::COMPARISON_MARKDOWN))?);
-        }
+    if args.format == Format::Text {
+        println!();
     }
-    eprintln!("comparison: {}", compared.directory.join(comparison::COMPARISON_HTML).display());
+    compare::show(&compared.comparison, &compared.directory, args.format)?;
     Ok(compared.exit)
 }

@@ -46,7 +46,7 @@ use crate::{
   cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
   cargo xtask scale --shards 1,2,4 --filter 'test(throughput)'  # would sharding pay? needs [shards] in .config/e2e.toml
 
-Exit codes: the worst of all runs, as for e2e; 5 if a level could not be measured. A failed run or an interrupt ends the study;
+Exit codes: the worst of all runs, as for run; 5 if a level could not be measured. A failed run or an interrupt ends the study;
 the results so far are written.")]
 pub(crate) struct Args {
     /// Component to scale [default: the only one with several replicas, or the only one].

@@ -59,10 +59,7 @@ fn parse_answer(text: &str) -> Result<(String, ProbeKind, Answer), String> {
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let plan = e2e_run::plan(&args.manifests.options(project)?)?;
     for (component, ..) in &args.answer {
-        if plan.component(component).is_none() {
-            let known = plan.component_names();
-            return Err(BadInput(format!("--answer: no component `{component}`; components: {known}")).into());
-        }
+        plan.require_component(component).map_err(|error| BadInput(format!("--answer: {error}")))?;
     }
     let directory = run_directory(args.run.as_deref(), project)?;
     let snapshot: Snapshot = directory.read_json(PODS).with_context(|| {

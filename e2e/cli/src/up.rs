@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use e2e_kubelet::shell::quoted;
 use e2e_node::poll::{Look, until};
 use e2e_report::{
     command, env_vars,
@@ -74,7 +75,7 @@ pub(crate) fn detach(system: &SystemArgs, project: &Options) -> Result<(PathBuf,
             async { look }
         });
         let held = tokio::select! {
-            () = interrupts.come() => None,
+            () = interrupts.recv() => None,
             held = held => Some(held),
         };
         anyhow::Ok(held)
@@ -118,18 +119,9 @@ fn say_how_to_use(run: &Path, options: &Options) -> Result<()> {
 fn suites_line(suites: &[String], environment: &Path, runs: &Path) -> Option<String> {
     let junit = runs.join(run_dir::JUNIT);
     let words = e2e_run::suites_filled_in(suites, &junit, environment);
-    let variable = format!("{}={}", env_vars::E2E_ENVIRONMENT, shell_word(&environment.to_string_lossy()));
-    let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+    let variable = format!("{}={}", env_vars::E2E_ENVIRONMENT, quoted(&environment.to_string_lossy()));
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     (!words.is_empty()).then(|| format!("{variable} {}", words.join(" ")))
-}
-
-/// A word as a shell reads it back.
-fn shell_word(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]

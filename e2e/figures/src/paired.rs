@@ -22,7 +22,7 @@ pub const ERROR: f64 = 0.05;
 
 /// How sure the confirmation of a difference is, in the direction that was suspected. A false alarm must pass both tests, of which the
 /// second begins after the first: at most [`ERROR`] times this, 0.25% of comparisons.
-pub const CONFIRMATION_ERROR: f64 = 0.05;
+const CONFIRMATION_ERROR: f64 = 0.05;
 
 /// The λ of the mixture: each power of two serves log-ratios of about its reciprocal, from 0.4% to 50%.
 const LAMBDAS: [f64; 8] = [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];

@@ -75,7 +75,7 @@ pub enum Study {
 }
 
 /// Three parameters need more than three levels to be told from noise.
-pub const FEWEST_LEVELS: usize = 6;
+const FEWEST_LEVELS: usize = 6;
 /// Enough for the 2.5% ends of an interval: 25 resamples lie beyond each.
 const RESAMPLES: usize = 1000;
 /// A level that may do a quarter more or a quarter less than the law says is not described by it.
@@ -93,7 +93,7 @@ impl Law {
     }
 
     /// Where the throughput is highest; nothing when it grows without end.
-    pub fn peak(&self) -> Option<f64> {
+    fn peak(&self) -> Option<f64> {
         (self.kappa > 0.0).then(|| ((1.0 - self.sigma).max(0.0) / self.kappa).sqrt().max(1.0))
     }
 

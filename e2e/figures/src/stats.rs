@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The largest latency that is told apart from larger ones. An hour is far above every timeout in use.
-pub const LARGEST: Duration = Duration::from_secs(3600);
+const LARGEST: Duration = Duration::from_secs(3600);
 
 /// A summary of latencies, all in milliseconds. The field that holds it is named `latency_ms` or the like.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

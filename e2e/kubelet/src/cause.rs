@@ -55,7 +55,7 @@ causes! {
     /// The headers exceed the server's limit.
     HeaderTooLarge, "header-too-large" => "shorten httpHeaders of the {field}, or raise the app's limit";
     /// The app refuses one of the probe's headers.
-    HeaderRefused, "header-refused" => "override or remove that header with httpHeaders of the {field}";
+    HeaderRefused, "header-refused" => "make the app accept that header, or override or remove it with httpHeaders of the {field}";
     /// The server refuses bytes of the path or query.
     MalformedPath, "malformed-path" => "escape or avoid these bytes in the path of the {field}";
     /// The app requires a header, a query or credentials.
@@ -70,7 +70,8 @@ causes! {
     /// The app refuses the client's address.
     SourceBlocked, "source-blocked" => "allow the node's address, from which a kubelet connects, on the health path";
     /// The redirects form a loop, or lead to another host and hide that the app is broken.
-    RedirectElsewhere, "redirect-elsewhere" => "answer the health path without a redirect, or point the {field} at the redirect's target";
+    RedirectElsewhere, "redirect-elsewhere" =>
+        "answer the health path without a redirect, or set in httpHeaders of the {field} what the app requires in order not to redirect";
     /// The right answer comes after the timeout.
     TooSlow, "too-slow" => "make the health path answer faster, or raise timeoutSeconds of the {field}";
     /// The app takes longer to start than the probe allows.

@@ -6,16 +6,6 @@ use serde::{Deserialize, Serialize};
 pub use crate::cause::{Axis, Cause};
 use crate::observation::{Observation, Verdict};
 
-/// A kubelet's verdict on a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Success.
-    Success,
-    /// Failure.
-    Failure,
-}
-
 /// The confidence in a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -62,8 +52,8 @@ pub struct Trial {
 /// The doctor's result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
-    /// Whether the probe succeeds now.
-    pub verdict: Outcome,
+    /// Whether the probe succeeds now: every verdict but a success is told as a failure.
+    pub verdict: Verdict,
     /// The probe itself, as the kubelet sends it.
     pub observation: Observation,
     /// The cause, if experiments name one.
@@ -115,7 +105,7 @@ impl Diagnosis {
     /// A kubelet's verdict on a probe.
     #[must_use]
     pub fn success(&self) -> bool {
-        self.verdict == Outcome::Success
+        self.verdict == Verdict::Success
     }
 
     /// How many requests were sent, repeats included.
@@ -125,11 +115,12 @@ impl Diagnosis {
     }
 }
 
+/// Lines of a [`Fix::patch`] up to the container's name.
+pub const PATCH_HEADER_LINES: usize = 9;
+
 /// Two patches of the same container as one; `None` when they are for different containers.
 #[must_use]
 pub fn joined(first: &str, second: &str) -> Option<String> {
-    // Lines of a patch up to the container's name.
-    const HEADER_LINES: usize = 9;
-    let probe = second.match_indices('\n').nth(HEADER_LINES - 1).map(|(end, _)| end + 1)?;
+    let probe = second.match_indices('\n').nth(PATCH_HEADER_LINES - 1).map(|(end, _)| end + 1)?;
     first.starts_with(&second[..probe]).then(|| format!("{first}{}", &second[probe..]))
 }

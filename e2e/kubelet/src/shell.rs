@@ -1,4 +1,4 @@
-//! Which commands run a shell. Main function: [`script_at`].
+//! Which commands run a shell, and how it reads words. Main function: [`script_at`].
 
 /// Shells that take `-c` and a script.
 const SHELLS: [&str; 6] = ["sh", "ash", "bash", "dash", "ksh", "zsh"];
@@ -11,6 +11,15 @@ pub fn base(program: &str) -> &str {
 /// Whether a program is a shell.
 pub fn is_shell(program: &str) -> bool {
     SHELLS.contains(&base(program))
+}
+
+/// A word as a shell reads it back.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 /// The position of the script of a command like `sh -c script`.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
-use e2e_plan::{Container, Hooks, Pod, ProbeKind, Probes, Restart, words::counted};
+use e2e_plan::{Container, Hooks, Pod, ProbeKind, Probes, Restart, duration::millis, words::counted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -419,7 +419,7 @@ impl ProbeReport {
         self.max_ms = self.max_ms.max(observation.total_ms);
         match observation.verdict {
             Verdict::Success => {
-                let running_for = u64::try_from(running_for.as_millis()).unwrap_or(u64::MAX);
+                let running_for = millis(running_for);
                 self.first_success_ms.get_or_insert(running_for);
                 self.last_success = Some(observation.clone());
                 return;

@@ -16,13 +16,13 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
 };
 
-use self::container::{Place, container};
+use self::container::{ContainerType, container};
 use super::{
     Component, Note,
     cursor::Cursor,
+    document::Document,
     error::{ErrorKind, Faults},
     hook::Hook,
-    object::Object,
     pod::{Container, Pod, Restart},
     probe::ProbeAction,
     release,
@@ -46,7 +46,7 @@ struct Context<'a> {
 }
 
 /// The component that a workload declares; none for one without pods.
-pub(crate) fn component(object: &Object, workload: &Workload, stores: &Stores, faults: &Faults) -> Option<Component> {
+pub(crate) fn component(object: &Document, workload: &Workload, stores: &Stores, faults: &Faults) -> Option<Component> {
     let cursor = Cursor::root(object).key("spec");
     let replicas = u32::try_from(workload.replicas.unwrap_or(1)).unwrap_or_else(|_| {
         let message = "a negative number of replicas";
@@ -117,7 +117,7 @@ fn is_met(expression: &LabelSelectorRequirement, labels: &BTreeMap<String, Strin
     }
 }
 
-fn pod(object: &Object, workload: &Workload, stores: &Stores, faults: &Faults) -> Option<Pod> {
+fn pod(object: &Document, workload: &Workload, stores: &Stores, faults: &Faults) -> Option<Pod> {
     let PodTemplateSpec { metadata, spec } = &workload.template;
     let metadata = metadata.clone().unwrap_or_default();
     let labels = metadata.labels.unwrap_or_default();
@@ -147,7 +147,7 @@ fn pod(object: &Object, workload: &Workload, stores: &Stores, faults: &Faults) -
     let convert = |field: &str, containers: &[K8sContainer]| {
         let cursor = cursor.key(field);
         let each = |(index, value): (usize, &K8sContainer)| {
-            container(&context, &cursor.item(index, &value.name), value, &volumes, Place::of(field, value))
+            container(&context, &cursor.item(index, &value.name), value, &volumes, ContainerType::of(field, value))
         };
         containers.iter().enumerate().map(each).collect::<Vec<_>>()
     };

@@ -1,20 +1,20 @@
 //! A field of an object, from which errors take their place. Main type: [`Cursor`].
 
 use super::{
+    document::Document,
     error::{Error, ErrorKind},
     node::FieldPath,
-    object::Object,
 };
 
 /// A field of an object.
 #[derive(Clone)]
 pub(crate) struct Cursor<'a> {
-    pub(crate) object: &'a Object,
+    pub(crate) object: &'a Document,
     pub(crate) path: FieldPath,
 }
 
 impl<'a> Cursor<'a> {
-    pub(crate) fn root(object: &'a Object) -> Self {
+    pub(crate) fn root(object: &'a Document) -> Self {
         Self { object, path: FieldPath::default() }
     }
 

@@ -3,17 +3,47 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Component, Object, Plan, Service, kinds};
+use super::{Component, ImageName, Object, Plan, Service, kinds};
+
+/// Images of databases and queues, which clients from outside reach through an application.
+const STORES: [&str; 25] = [
+    "cassandra",
+    "clickhouse-server",
+    "cp-kafka",
+    "cp-zookeeper",
+    "couchdb",
+    "elasticsearch",
+    "etcd",
+    "influxdb",
+    "kafka",
+    "mariadb",
+    "memcached",
+    "mongo",
+    "mongodb",
+    "mysql",
+    "nats",
+    "neo4j",
+    "opensearch",
+    "pgvector",
+    "postgis",
+    "postgres",
+    "postgresql",
+    "rabbitmq",
+    "redis",
+    "timescaledb",
+    "zookeeper",
+];
 
 impl Plan {
-    /// The Services that clients may use, one where the manifests say which: that of an Ingress for `/`, of type LoadBalancer, of type
-    /// NodePort, or one whose components no other component refers to. The first of these that there is counts, and of several the one
-    /// that no other component refers to. Where others refer to each of them, those behind no Service count as clients.
+    /// The Services that clients may use, one where the manifests say which: that of an Ingress or another route for `/`, of type
+    /// LoadBalancer, of type NodePort, or one whose components no other component refers to. The first of these that there is counts,
+    /// and of several the one that no other component refers to. Where others refer to each of them, those behind no Service count as
+    /// clients. Databases and queues count where a route leads to them, or nothing else is there.
     #[must_use]
     pub fn entrances(&self) -> Vec<&Service> {
         let of_type = |wanted: &'static str| move |service: &Service| self.service_type(service) == Some(wanted);
         let rules: [&dyn Fn(&Service) -> bool; 6] = [
-            &|service| self.is_behind_an_ingress(service),
+            &|service| self.is_behind_a_route(service),
             &of_type("LoadBalancer"),
             &of_type("NodePort"),
             // A headless one is for pods among themselves.
@@ -21,7 +51,13 @@ impl Plan {
             &|service| self.is_outermost(service),
             &|service| self.is_called_by_clients_alone(service),
         ];
-        let found = rules.iter().map(|rule| self.services.iter().filter(|service| rule(service)).collect::<Vec<_>>());
+        let is_for_clients = |service: &&Service| self.is_behind_a_route(service) || !self.is_store(service);
+        let mut services: Vec<&Service> = self.services.iter().filter(is_for_clients).collect();
+        if services.is_empty() {
+            services = self.services.iter().collect();
+        }
+        let found =
+            rules.iter().map(|rule| services.iter().copied().filter(|service| rule(service)).collect::<Vec<_>>());
         let mut found: Vec<&Service> = found.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
         let outermost = |services: &[&Service]| services.iter().filter(|service| self.is_outermost(service)).count();
         if outermost(&found) == 1 {
@@ -52,28 +88,81 @@ impl Plan {
         self.objects.iter().find(is_own)?.json.pointer("/spec/type")?.as_str()
     }
 
-    /// Whether an Ingress leads to it for the root of a host, or for everything.
-    fn is_behind_an_ingress(&self, service: &Service) -> bool {
-        let is_ingress = |object: &&Object| object.kind == "Ingress" && kinds::is_own_group(object.group());
-        let leads_here = |backend: &Value| {
-            // `v1beta1` has the name without a map around it.
-            let name = backend.pointer("/service/name").or(backend.get("serviceName"));
-            name.and_then(Value::as_str) == Some(service.host())
-        };
-        // Controllers such as ingress-nginx read it as a pattern: `/?(.*)`.
-        let is_root = |path: &Value| {
-            let pattern = Regex::new(&format!("^(?:{})", path["path"].as_str().unwrap_or_default()));
-            pattern.is_ok_and(|pattern| pattern.is_match("/"))
-        };
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        self.objects.iter().filter(is_ingress).map(|ingress| &ingress.json["spec"]).any(|spec| {
-            let rules = list(&spec["rules"]);
-            let mut paths = rules.iter().flat_map(|rule| list(&rule["http"]["paths"]));
-            leads_here(&spec["defaultBackend"])
-                || leads_here(&spec["backend"])
-                || paths.any(|path| is_root(&path) && leads_here(&path["backend"]))
-        })
+    /// Whether a route from outside leads to it for the root of a host, or for everything.
+    fn is_behind_a_route(&self, service: &Service) -> bool {
+        let names = service.names(&service.namespace, true);
+        self.objects.iter().flat_map(roots).any(|name| names.iter().any(|own| own == name))
     }
+
+    /// Whether all its components are databases or queues.
+    fn is_store(&self, service: &Service) -> bool {
+        let mut components = self.components.iter().filter(|component| service.components.contains(&component.name));
+        components.all(is_store)
+    }
+}
+
+/// Whether a component is a database or a queue.
+pub(crate) fn is_store(component: &Component) -> bool {
+    component.pod.containers.iter().any(|container| STORES.contains(&ImageName::new(&container.image).last()))
+}
+
+/// The names of Services to which a route leads for the root of a host, or for everything.
+fn roots(object: &Object) -> Vec<&str> {
+    let spec = &object.json["spec"];
+    match (object.kind.as_str(), object.group()) {
+        ("Ingress", group) if kinds::is_own_group(group) => of_ingress(spec),
+        ("HTTPRoute", "gateway.networking.k8s.io") => {
+            // Without a path it is `/` and all below.
+            let is_root = |path: &Value| is_root_or_none(&path["value"]) && path["type"] != "RegularExpression";
+            let rules = list(&spec["rules"]).filter(|rule| is_any(&rule["matches"], |one| is_root(&one["path"])));
+            rules.flat_map(|rule| list(&rule["backendRefs"])).filter_map(|backend| backend["name"].as_str()).collect()
+        }
+        // Without a gateway it is for pods among themselves.
+        ("VirtualService", "networking.istio.io") if list(&spec["gateways"]).any(|gateway| gateway != "mesh") => {
+            let is_root = |uri: &Value| uri.is_null() || uri["prefix"] == "/";
+            let rules = list(&spec["http"]).filter(|rule| is_any(&rule["match"], |one| is_root(&one["uri"])));
+            let routes = rules.flat_map(|rule| list(&rule["route"]));
+            routes.filter_map(|route| route["destination"]["host"].as_str()).collect()
+        }
+        ("IngressRoute", "traefik.io" | "traefik.containo.us") => {
+            let is_root = |route: &&Value| {
+                let rule = route["match"].as_str().unwrap_or_default();
+                !rule.contains("Path") || rule.contains("PathPrefix(`/`)")
+            };
+            let services = list(&spec["routes"]).filter(is_root).flat_map(|route| list(&route["services"]));
+            services.filter_map(|service| service["name"].as_str()).collect()
+        }
+        ("Route", "route.openshift.io") if is_root_or_none(&spec["path"]) => {
+            spec["to"]["name"].as_str().into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn of_ingress(spec: &Value) -> Vec<&str> {
+    // Controllers such as ingress-nginx read it as a pattern: `/?(.*)`.
+    let is_root = |path: &&Value| {
+        let pattern = Regex::new(&format!("^(?:{})", path["path"].as_str().unwrap_or_default()));
+        pattern.is_ok_and(|pattern| pattern.is_match("/"))
+    };
+    let paths = list(&spec["rules"]).flat_map(|rule| list(&rule["http"]["paths"])).filter(is_root);
+    let backends = [&spec["defaultBackend"], &spec["backend"]].into_iter().chain(paths.map(|path| &path["backend"]));
+    // `v1beta1` has the name without a map around it.
+    let names = backends.filter_map(|backend| backend.pointer("/service/name").or(backend.get("serviceName")));
+    names.filter_map(Value::as_str).collect()
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Whether one of several alternatives holds, as it does where there is none.
+fn is_any(alternatives: &Value, holds: impl Fn(&Value) -> bool) -> bool {
+    list(alternatives).next().is_none() || list(alternatives).any(holds)
+}
+
+fn is_root_or_none(path: &Value) -> bool {
+    path.as_str().is_none_or(|path| matches!(path, "" | "/"))
 }
 
 #[cfg(test)]
@@ -105,6 +194,10 @@ mod tests {
         format!("{{path: {path}, pathType: Prefix, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}, ")
     }
 
+    fn route(api_version: &str, kind: &str, spec: &str) -> String {
+        format!("{{apiVersion: {api_version}, kind: {kind}, metadata: {{name: r}}, spec: {{{spec}}}}}\n")
+    }
+
     const CLOSED: [&str; 3] = ["ClusterIP"; 3];
 
     #[rstest]
@@ -118,6 +211,31 @@ mod tests {
         CLOSED,
         &["api"]
     )]
+    #[case::a_gateway(
+        &route("gateway.networking.k8s.io/v1", "HTTPRoute", "rules: [{matches: [{path: {value: /db}}], backendRefs: [{name: db}]}, \
+         {backendRefs: [{name: api, port: 80}]}]"),
+        CLOSED,
+        &["api"]
+    )]
+    #[case::istio(
+        &route("networking.istio.io/v1", "VirtualService", "hosts: ['*'], gateways: [g], http: [{match: [{uri: {prefix: /db}}], route: \
+         [{destination: {host: db}}]}, {route: [{destination: {host: api.default.svc.cluster.local}}]}]"),
+        CLOSED,
+        &["api"]
+    )]
+    #[case::istio_among_pods(
+        &route("networking.istio.io/v1", "VirtualService", "hosts: [api], http: [{route: [{destination: {host: api}}]}]"),
+        CLOSED,
+        &["web"]
+    )]
+    #[case::traefik(
+        &route("traefik.io/v1alpha1", "IngressRoute", "routes: [{match: 'Host(`a`) && PathPrefix(`/db`)', services: [{name: db}]}, \
+         {match: 'Host(`a`)', services: [{name: api}]}]"),
+        CLOSED,
+        &["api"]
+    )]
+    #[case::openshift(&route("route.openshift.io/v1", "Route", "to: {kind: Service, name: api}"), CLOSED, &["api"])]
+    #[case::openshift_below(&route("route.openshift.io/v1", "Route", "path: /api, to: {kind: Service, name: api}"), CLOSED, &["web"])]
     #[case::a_client_of_all(
         "---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: load}, spec: {selector: {matchLabels: {app: load}}, template: \
          {metadata: {labels: {app: load}}, spec: {containers: [{name: c, image: x, args: ['web:80', 'api:80', 'db:80']}]}}}}\n",
@@ -142,5 +260,18 @@ mod tests {
         let plan = plan(more, types);
         let found: Vec<&str> = plan.entrances().into_iter().map(|service| service.name.as_str()).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn databases_are_for_applications() {
+        let text = "{apiVersion: v1, kind: Service, metadata: {name: NAME}, spec: {selector: {app: NAME}, ports: [{port: 80}]}}\n---\n\
+                    {apiVersion: v1, kind: Pod, metadata: {name: NAME, labels: {app: NAME}}, spec: {containers: [{name: c, image: 'IMAGE:1'}]}}\n---\n";
+        let entrances = |images: &[(&str, &str)]| {
+            let text = images.iter().map(|(name, image)| text.replace("NAME", name).replace("IMAGE", image)).collect();
+            let plan = Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text }])).unwrap();
+            plan.entrances().into_iter().map(|service| service.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(entrances(&[("db", "bitnami/postgresql"), ("web", "web"), ("queue", "rabbitmq")]), ["web"]);
+        assert_eq!(entrances(&[("db", "postgres")]), ["db"]);
     }
 }

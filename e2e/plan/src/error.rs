@@ -10,7 +10,7 @@ use super::node::{FieldPath, Place};
 #[error("{location}{message}; {remedy}")]
 pub struct Error {
     /// The sort of fault.
-    pub kind: ErrorKind,
+    pub(crate) kind: ErrorKind,
     /// Where it stands.
     pub location: Box<Location>,
     /// What is wrong.
@@ -19,10 +19,9 @@ pub struct Error {
     pub remedy: String,
 }
 
-/// The sorts of faults, for callers that treat them differently.
+/// The sorts of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorKind {
+pub(crate) enum ErrorKind {
     /// A file or directory cannot be read, or a command that should write manifests does not.
     File,
     /// The text is not YAML.

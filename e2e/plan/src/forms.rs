@@ -120,11 +120,13 @@ fn is_sysctl_part(part: &str) -> bool {
         && part.ends_with(is_outer)
 }
 
-pub(crate) fn is_domain(text: &str) -> bool {
+/// Whether it is a DNS label (RFC 1123), of whatever length.
+pub(crate) fn is_label(text: &str) -> bool {
     let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_label = |label: &str| {
-        label.chars().all(|c| is_outer(c) || c == '-') && label.starts_with(is_outer) && label.ends_with(is_outer)
-    };
+    text.chars().all(|c| is_outer(c) || c == '-') && text.starts_with(is_outer) && text.ends_with(is_outer)
+}
+
+pub(crate) fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
@@ -134,13 +136,7 @@ pub(crate) fn is_data_key(text: &str) -> bool {
 }
 
 fn is_port_name(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    text.len() <= 15
-        && text.chars().all(allowed)
-        && text.contains(|c: char| c.is_ascii_lowercase())
-        && !text.contains("--")
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    text.len() <= 15 && is_label(text) && text.contains(|c: char| c.is_ascii_lowercase()) && !text.contains("--")
 }
 
 pub(crate) fn is_network(text: &str) -> bool {

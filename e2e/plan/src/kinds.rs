@@ -156,11 +156,35 @@ pub(crate) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
     is_own_group(group(api_version)) && CLUSTER_SCOPED.contains(&kind)
 }
 
+/// What is said of a kind from which a program makes the objects of a cluster, and the remedy; none of other kinds.
+pub(crate) fn unrendered(api_version: &str, kind: &str) -> Option<(&'static str, &'static str)> {
+    match (group(api_version), kind) {
+        ("" | "template.openshift.io", "Template") => Some((
+            "an OpenShift Template is no manifest: `oc process` makes manifests of it",
+            "let it: `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \
+             \"NAME=VALUE\"` for each parameter that needs a value",
+        )),
+        ("kustomize.config.k8s.io", "Kustomization" | "Component") => Some((
+            "a kustomization is no manifest, and has its meaning under the name kustomization.yaml alone",
+            "rename the file, and name its directory",
+        )),
+        _ => None,
+    }
+}
+
+/// Why no cluster has a kind in an API version.
+pub(crate) struct NoKind {
+    /// The field at fault: `apiVersion` or `kind`.
+    pub(crate) field: &'static str,
+    pub(crate) message: String,
+    pub(crate) remedy: String,
+}
+
 /// What a kind means to a plan.
 ///
 /// # Errors
-/// What is wrong with it, and the remedy, where no cluster has this kind in this API version.
-pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, (String, String)> {
+/// What is wrong with it where no cluster has this kind in this API version.
+pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, NoKind> {
     let is_of_group = |version: &str| group(version) == group(api_version);
     if group(api_version).contains('.') && !OWN_KINDS.iter().any(|(version, _)| is_of_group(version)) {
         return Ok(Role::Carried);
@@ -172,7 +196,7 @@ pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, (String, Strin
                 true => format!("Kubernetes 1.16 removed `{api_version}` of a {kind}"),
                 false => format!("apiVersion `{api_version}` is not read for a {kind}"),
             };
-            Err((message, format!("write `apiVersion: {version}`")))
+            Err(NoKind { field: "apiVersion", message, remedy: format!("write `apiVersion: {version}`") })
         }
         None => {
             let versions = || OWN_KINDS.iter().filter(|(_, kinds)| kinds.contains(&kind)).map(|(version, _)| *version);
@@ -190,7 +214,8 @@ pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, (String, Strin
                         .to_owned()
                 }
             };
-            Err((format!("apiVersion `{api_version}` has no kind `{kind}`"), remedy))
+            let message = format!("apiVersion `{api_version}` has no kind `{kind}`");
+            Err(NoKind { field: "kind", message, remedy })
         }
     }
 }

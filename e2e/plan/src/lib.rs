@@ -1,8 +1,10 @@
 //! What should run: plain data made from Kubernetes manifests by pure code, the same for every target.
 //! Main type: [`Plan`], made by [`Plan::from_manifests`].
 
+mod absent;
 mod convert;
 mod cursor;
+mod document;
 pub mod duration;
 mod entrance;
 mod error;
@@ -10,6 +12,7 @@ mod expand;
 mod forms;
 mod hook;
 mod image_name;
+pub mod json;
 pub mod kinds;
 mod links;
 pub mod manifests;
@@ -17,7 +20,6 @@ pub(crate) mod merge;
 pub mod mutation;
 mod namespaces;
 pub(crate) mod node;
-mod object;
 mod order;
 mod outside;
 mod overlay;
@@ -25,6 +27,7 @@ mod overrides;
 mod places;
 mod pod;
 mod probe;
+pub mod programs;
 pub mod quantity;
 mod read;
 pub mod references;
@@ -51,9 +54,12 @@ use self::{
     sort_out::SortedOut,
 };
 
-pub(crate) use self::{error::Faults, object::Object as Document, read::object as document};
+pub(crate) use self::{
+    document::Document,
+    error::{ErrorKind, Faults},
+};
 pub use self::{
-    error::{Error, ErrorKind, Errors, Location},
+    error::{Error, Errors, Location},
     expand::{Identity, ResolvedContainer},
     hook::{Hook, HookKind, Hooks},
     image_name::ImageName,
@@ -69,7 +75,7 @@ pub use self::{
     read::{Manifest, Objects},
     release::{Moment, ReleaseHook},
     stores::{LINT_IGNORE, Missing},
-    suggest::nearest,
+    suggest::{nearest, no_component},
     warnings::{CLUSTER_SCOPED, Warning},
     workload::pod_keys,
 };
@@ -104,6 +110,18 @@ impl Plan {
         self.components.iter().find(|component| component.name == name)
     }
 
+    /// The same, or why there is none and which name may be meant.
+    ///
+    /// # Errors
+    /// When there is no such component.
+    pub fn require_component(&self, name: &str) -> Result<&Component, String> {
+        self.component(name).ok_or_else(|| {
+            let names = self.components.iter().map(|component| component.name.as_str());
+            let (message, remedy) = no_component(name, names);
+            format!("{message}; {remedy}")
+        })
+    }
+
     /// The names of its components, for messages: `backend, engine`.
     #[must_use]
     pub fn component_names(&self) -> String {
@@ -116,7 +134,7 @@ impl Plan {
     /// Every fault of the input: YAML, objects, overlays, overrides, fields, references. Each names its place and a remedy.
     pub fn from_manifests(input: Input<'_>) -> Result<Self, Errors> {
         let Objects { objects, faults, notes: mut fields } = input.objects;
-        let SortedOut { kept: mut objects, replaced } = sort_out::sort_out(objects, &mut fields);
+        let SortedOut { kept: mut objects, replaced, equal } = sort_out::sort_out(objects, &mut fields);
         let secret = overrides::apply(&mut objects, &input.sets, &input.replicas, &faults);
         outside::add(&mut objects, &input.given);
         stores::generate(&mut objects, input.generate, &faults);
@@ -124,10 +142,10 @@ impl Plan {
             let remedy = "add a manifest of kind Deployment or StatefulSet";
             faults.push(Error::new(ErrorKind::Missing, "the manifests declare nothing to run", remedy));
         }
-        let typed: Vec<(&object::Object, Typed)> =
+        let typed: Vec<(&Document, Typed)> =
             objects.iter().filter_map(|object| Some((object, typed(object, &faults)?))).collect();
         objects.iter().chain(&replaced).for_each(|object| values::check(object, &faults));
-        let stores = stores::Stores::new(&typed, &faults);
+        let stores = stores::Stores::new(&typed, &equal, &faults);
         let (mut components, mut cron_jobs) = (Components::default(), Vec::new());
         for (object, typed) in &typed {
             match typed {
@@ -143,7 +161,8 @@ impl Plan {
         faults.into_result()?;
         reach_targets(&mut components, &services);
         fields.extend(warnings::fields(&objects));
-        let components = order::order(components, &services, &mut fields);
+        fields.extend(absent::notes(&objects));
+        let components = order::order(components, &services, &objects, &mut fields);
         let (missing, notes) = stores.into_notes();
         fields.extend(notes);
         let cron_jobs: Vec<CronJob> = cron_jobs.into_iter().map(|job| CronJob::new(job, &missing)).collect();
@@ -159,9 +178,9 @@ impl Plan {
 }
 
 /// Finds what is wrong with declarations that others replace.
-fn check_replaced(replaced: &[object::Object], faults: &Faults) {
+fn check_replaced(replaced: &[Document], faults: &Faults) {
     let typed: Vec<_> = replaced.iter().filter_map(|object| Some((object, typed(object, faults)?))).collect();
-    let stores = stores::Stores::new(&typed, faults);
+    let stores = stores::Stores::new(&typed, &[], faults);
     for (object, typed) in &typed {
         if let Typed::Workload(workload) | Typed::CronJob(workload) = typed {
             convert::component(object, workload, &stores, faults);
@@ -249,8 +268,8 @@ pub struct Object {
 }
 
 impl Object {
-    fn new(object: &object::Object, names: &Names) -> Self {
-        let object::Object { kind, name, source, node, .. } = object;
+    fn new(object: &Document, names: &Names) -> Self {
+        let Document { kind, name, source, node, .. } = object;
         let component = names.get(&(kind.clone(), object.home().to_owned(), name.clone())).unwrap_or(name);
         Self {
             kind: kind.clone(),
@@ -266,7 +285,7 @@ impl Object {
     #[must_use]
     pub fn home(&self) -> &str {
         let named = self.json.pointer("/metadata/namespace").and_then(serde_json::Value::as_str);
-        named.filter(|name| !name.is_empty()).unwrap_or(object::DEFAULT_NAMESPACE)
+        named.filter(|name| !name.is_empty()).unwrap_or(document::DEFAULT_NAMESPACE)
     }
 
     /// The group of its API version; empty for the core one.

@@ -3,6 +3,7 @@
 
 mod chart;
 mod command;
+mod heads;
 mod helm;
 mod kustomize;
 
@@ -13,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use self::heads::{Head, heads};
 use self::kustomize::{Base, Resource, kustomization_of};
 use crate::{Error, ErrorKind, Faults, FieldUse, Manifest, Objects, Overlay};
 
@@ -27,6 +29,11 @@ pub struct Sources {
 
 /// What stands for standard input.
 const STDIN: &str = "-";
+/// The languages from which a program makes manifests: how their files end, the name, and the command.
+const LANGUAGES: [(&str, &str, &str); 2] = [
+    ("cue", "CUE", r#"["cue", "export", "--out", "yaml", "FILE"]"#),
+    ("jsonnet", "Jsonnet", r#"["jsonnet", "--yaml-stream", "FILE"]"#),
+];
 /// How the files end that are read of a directory, as `kubectl apply -f DIRECTORY` does.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -74,7 +81,10 @@ impl Reader<'_> {
         match fs::metadata(&path) {
             Ok(_) if kustomization_of(&path).is_none() && chart::is_chart(&path) => self.chart(&path),
             Ok(metadata) if metadata.is_dir() => self.directory(&path),
-            Ok(_) => self.files(&[path]),
+            Ok(_) => match unrendered(&path) {
+                Some((message, remedy)) => self.fail(Error::of_file(self.shown(&path), message, remedy)),
+                None => self.files(&[path]),
+            },
             Err(error) => self.fail(self.unreadable(&path, &error)),
         }
     }
@@ -127,7 +137,7 @@ impl Reader<'_> {
             (_, true) => {
                 Err("kustomize needs to know what the overlay builds on: name it under `resources`".to_owned())
             }
-            (false, false) => command::kustomize(dir),
+            (false, false) => command::kustomize(dir, build.has_charts()),
         };
         match tool {
             Ok(command) => self.rendered(&command, self.root),
@@ -240,12 +250,23 @@ impl Reader<'_> {
             .map(|path| self.shown(&path).display().to_string())
             .collect();
         below.sort();
-        let remedy = match below.is_empty() {
-            true => "put the manifests there, or name another directory".to_owned(),
-            false => format!("name the directories below it that have some: {}", below.join(", ")),
+        let mut own = fs::read_dir(dir).into_iter().flatten().flatten();
+        let remedy = match (own.find_map(|entry| unrendered(&entry.path())), below.is_empty()) {
+            (Some((_, remedy)), _) => remedy,
+            (None, true) => "put the manifests there, or name another directory".to_owned(),
+            (None, false) => format!("name the directories below it that have some: {}", below.join(", ")),
         };
         Error::of_file(self.shown(dir), "no *.yaml, *.yml or *.json file is in it", remedy)
     }
+}
+
+/// What is said of a file from which a program makes manifests, and the remedy; none of other files.
+fn unrendered(path: &Path) -> Option<(String, String)> {
+    let extension = path.extension()?;
+    let (_, language, command) = LANGUAGES.iter().find(|(end, ..)| extension == *end)?;
+    let remedy =
+        format!("set `render` in .config/e2e.toml to the command that makes manifests of it, such as `{command}`");
+    Some((format!("it is {language}, from which a program makes manifests"), remedy))
 }
 
 /// The text of a file.

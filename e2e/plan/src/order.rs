@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Component, FieldUse, Note, Service,
+    document::Document,
+    entrance::is_store,
     references::{mentions, texts},
-    release::{Moment, ReleaseHook},
+    release::{self, Moment, ReleaseHook},
 };
 
 /// Fills in `depends_on` and `after`, and puts every component after those in either; otherwise the order of the manifests
@@ -14,13 +16,14 @@ use super::{
 pub(crate) fn order(
     mut components: Vec<Component>,
     services: &[Service],
+    objects: &[Document],
     fields: &mut Vec<FieldUse>,
 ) -> Vec<Component> {
     let found: Vec<_> = components.iter().map(|component| dependencies(component, &components, services)).collect();
     for (component, found) in components.iter_mut().zip(found) {
         component.depends_on = found.into_iter().collect();
     }
-    wait_for_jobs(&mut components);
+    wait_for_jobs(&mut components, objects);
     wait_for_hooks(&mut components, fields);
     let mut ordered: Vec<Component> = Vec::new();
     while !components.is_empty() {
@@ -77,19 +80,28 @@ fn dependencies(component: &Component, components: &[Component], services: &[Ser
     found
 }
 
-/// A Job that refers to what others refer to as well prepares it for them, as a migration does: they need it to have succeeded.
-fn wait_for_jobs(components: &mut [Component]) {
+/// A Job that refers to what others refer to as well prepares it for them, as a migration does, and one that Argo CD runs first
+/// prepares all that it does not refer to: they need it to have succeeded.
+fn wait_for_jobs(components: &mut [Component], objects: &[Document]) {
     let needs: BTreeMap<String, Vec<String>> =
         components.iter().map(|component| (component.name.clone(), component.depends_on.clone())).collect();
-    let jobs: Vec<(String, Vec<String>)> = components
+    let is_first = |job: &Component| {
+        let is_its = |object: &&Document| {
+            object.source == job.source && object.kind == job.kind && job.name.starts_with(&object.name)
+        };
+        objects.iter().filter(is_its).any(release::is_pre_sync)
+    };
+    let jobs: Vec<(String, Vec<String>, bool)> = components
         .iter()
         .filter(|component| component.kind == "Job" && component.replicas > 0 && component.hook.is_none())
-        .map(|job| (job.name.clone(), job.depends_on.clone()))
+        .map(|job| (job.name.clone(), job.depends_on.clone(), is_first(job)))
         .collect();
     for component in components.iter_mut().filter(|component| component.kind != "Job") {
-        for (job, prepared) in &jobs {
+        for (job, prepared, is_first) in &jobs {
             let shares = prepared.iter().any(|name| component.depends_on.contains(name));
-            if shares && !reaches(&needs, job, &component.name) {
+            // A database may be what the Job needs, under a name that tells nothing.
+            let is_prepared = shares || *is_first && !is_store(component);
+            if is_prepared && !reaches(&needs, job, &component.name) {
                 component.depends_on.push(job.clone());
             }
         }

@@ -3,12 +3,12 @@
 
 use super::{
     cursor::Cursor,
+    document::Document,
     error::{Error, ErrorKind},
     kinds::Role,
     merge::{merge_object, new_object},
-    object::Object,
     read::{Manifest, Objects},
-    suggest::nearest,
+    suggest::{nearest, placeholder},
     words::listed,
     workload::NEED_SELECTOR,
 };
@@ -31,17 +31,19 @@ impl Objects {
         let is_whole = self.faults.is_empty();
         self.faults.append(faults);
         for change in changes {
-            if let Err(error) = apply(&mut self.objects, change, &overlay.label)
-                && (is_whole || !error.message.ends_with("matches no object"))
-            {
-                self.faults.push(error);
+            let index = self.objects.iter().position(|object| is_meant(object, &change));
+            if index.is_some() || is_complete(&change) {
+                self.faults.keep(apply(&mut self.objects, index, change));
+            } else if is_whole {
+                self.faults.push(unmatched(&change, &self.objects, &overlay.label));
             }
         }
     }
 }
 
-fn apply(objects: &mut Vec<Object>, change: Object, label: &str) -> Result<(), Error> {
-    match objects.iter().position(|object| is_meant(object, &change)) {
+/// Patches the object at an index, or adds a new one.
+fn apply(objects: &mut Vec<Document>, index: Option<usize>, change: Document) -> Result<(), Error> {
+    match index {
         Some(index) => {
             let object = &mut objects[index];
             let merged = merge_object(&object.kind, object.is_own(), &mut object.node, &change.node);
@@ -49,23 +51,22 @@ fn apply(objects: &mut Vec<Object>, change: Object, label: &str) -> Result<(), E
                 objects.remove(index);
             }
         }
-        None if !is_complete(&change) => return Err(unmatched(&change, objects, label)),
         None => {
             let node = new_object(&change.kind, change.is_own(), &change.node);
             let node = node.map_err(|error| error.in_object(&change.label()))?;
-            objects.extend(node.map(|node| Object { node, ..change }));
+            objects.extend(node.map(|node| Document { node, ..change }));
         }
     }
     Ok(())
 }
 
 /// Whether a patch is for an object: one without a namespace is for that of any.
-fn is_meant(object: &Object, change: &Object) -> bool {
+fn is_meant(object: &Document, change: &Document) -> bool {
     object.shares_name(change) && (change.namespace().is_empty() || change.home() == object.home())
 }
 
 /// Whether a document can stand alone; a patch for a misspelt name cannot.
-fn is_complete(object: &Object) -> bool {
+fn is_complete(object: &Document) -> bool {
     let has = |keys: &[&str]| object.node.find(keys).is_some();
     match object.role {
         Role::Workload => {
@@ -79,13 +80,14 @@ fn is_complete(object: &Object) -> bool {
     }
 }
 
-fn unmatched(change: &Object, objects: &[Object], label: &str) -> Error {
+fn unmatched(change: &Document, objects: &[Document], label: &str) -> Error {
     let names = || objects.iter().filter(|object| object.kind == change.kind).map(|object| object.name.as_str());
     let other_kind = objects.iter().find(|object| object.name == change.name);
-    let remedy = match (nearest(&change.name, names()), other_kind) {
-        (Some(name), _) => format!("did you mean `{name}`?"),
-        (None, Some(object)) => format!("did you mean {}?", object.label()),
-        (None, None) => {
+    let remedy = match (placeholder(&change.name), nearest(&change.name, names()), other_kind) {
+        (Some(remedy), ..) => remedy.to_owned(),
+        (None, Some(name), _) => format!("did you mean `{name}`?"),
+        (None, None, Some(object)) => format!("did you mean {}?", object.label()),
+        (None, None, None) => {
             let all = listed(names());
             format!("names of kind {} in the manifests: {all}; a new object must be complete", change.kind)
         }

@@ -13,11 +13,11 @@ use serde_json::Value as Json;
 
 use super::{
     Component, Plan,
+    document::Document,
     error::{Error, ErrorKind, Faults},
     node::{Entry, Node, Place, Tree},
-    object::Object,
     pod::{Container, Secret, Value},
-    suggest::hint,
+    suggest::{hint, no_component},
     workload::pod_keys,
 };
 
@@ -181,7 +181,7 @@ impl FromStr for EnvOverride {
 
 /// Applies the overrides to the objects. Returns those whose values are secret, or take the place of a secret one.
 pub(crate) fn apply<'a>(
-    objects: &mut [Object],
+    objects: &mut [Document],
     sets: &'a [EnvOverride],
     replicas: &BTreeMap<String, u32>,
     faults: &Faults,
@@ -232,17 +232,17 @@ fn place(flag: &str) -> Place {
     Place { file: Arc::from(Path::new(flag)), document: 0, line: 0, column: 0 }
 }
 
-fn workload<'a>(objects: &'a mut [Object], name: &str, flag: &str) -> Result<&'a mut Object, Error> {
+fn workload<'a>(objects: &'a mut [Document], name: &str, flag: &str) -> Result<&'a mut Document, Error> {
     let Some(index) = objects.iter().position(|object| object.is_workload() && object.name == name) else {
         let names = objects.iter().filter(|object| object.is_workload()).map(|object| object.name.as_str());
-        let message = format!("there is no component `{name}`");
-        return Err(Error::new(ErrorKind::Override, message, hint(name, names, "components")).at(&place(flag)));
+        let (message, remedy) = no_component(name, names);
+        return Err(Error::new(ErrorKind::Override, message, remedy).at(&place(flag)));
     };
     Ok(&mut objects[index])
 }
 
 /// Replaces or appends the variable; whether it came from a Secret. A manifest without containers is refused later.
-fn set_env(object: &mut Object, set: &EnvOverride, place: &Place) -> Result<bool, Error> {
+fn set_env(object: &mut Document, set: &EnvOverride, place: &Place) -> Result<bool, Error> {
     let keys = pod_keys(&object.kind);
     let Some(spec) = keys.iter().try_fold(&mut object.node, |node, key| node.get_mut(key)) else { return Ok(false) };
     let fields = ["containers", "initContainers"];

@@ -32,10 +32,11 @@ use serde::Deserialize;
 use super::{
     FieldUse, Note, Source,
     cursor::Cursor,
+    document::Document,
     error::{Error, ErrorKind, Errors, Faults, Location},
-    kinds::{self, Role},
+    forms::{is_domain, is_label},
+    kinds::{self, NoKind, Role},
     node::{FieldPath, Node, Place, Tree},
-    object::Object,
     suggest::placeholder,
     typed::from_node,
     workload::Workload,
@@ -61,7 +62,7 @@ impl std::fmt::Debug for Manifest {
 /// The objects of an input, in order, and what is wrong with the rest of it.
 #[derive(Default)]
 pub struct Objects {
-    pub(crate) objects: Vec<Object>,
+    pub(crate) objects: Vec<Document>,
     pub(crate) faults: Faults,
     pub(crate) notes: Vec<FieldUse>,
 }
@@ -69,7 +70,7 @@ pub struct Objects {
 impl std::fmt::Debug for Objects {
     /// Names the objects only: they may hold the texts of Secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.objects.iter().map(Object::label)).finish()
+        f.debug_list().entries(self.objects.iter().map(Document::label)).finish()
     }
 }
 
@@ -115,7 +116,7 @@ impl Objects {
         objects
     }
 
-    pub(crate) fn of(objects: Vec<Object>, faults: Faults, notes: Vec<FieldUse>) -> Self {
+    pub(crate) fn of(objects: Vec<Document>, faults: Faults, notes: Vec<FieldUse>) -> Self {
         Self { objects, faults, notes }
     }
 
@@ -158,7 +159,7 @@ impl Objects {
                 self.faults
                     .push(Error::new(ErrorKind::Object, "the object has a generateName alone", remedy).at(&node.place));
             }
-            _ => self.objects.extend(self.faults.keep(object(node))),
+            _ => self.objects.extend(self.faults.keep(document(node))),
         }
     }
 
@@ -190,11 +191,15 @@ fn is_named_by_cluster(node: &Node) -> bool {
 }
 
 /// Reads one document, whose form alone is checked.
-pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
+pub(crate) fn document(mut node: Node) -> Result<Document, Error> {
     if !matches!(node.tree, Tree::Map(_)) {
         let message = format!("expected a Kubernetes object, found {}", node.type_name());
         let remedy = "start the document with apiVersion, kind and metadata";
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place));
+    }
+    if let Some(entry) = node.entries().iter().find(|entry| entry.key.starts_with("---")) {
+        let message = format!("`{}` is read as a key", entry.key);
+        return Err(Error::new(ErrorKind::Object, message, "let `---` stand alone on its line").at(&entry.place));
     }
     let text = |keys: &[&str]| node.text_at(keys).filter(|text| !text.is_empty()).map(str::to_owned);
     let missing = |field: &str, example: &str| {
@@ -207,6 +212,9 @@ pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place));
     }
     let kind = text(&["kind"]).ok_or_else(|| missing("kind", "Deployment"))?;
+    if let Some((message, remedy)) = kinds::unrendered(&text(&["apiVersion"]).unwrap_or_default(), &kind) {
+        return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
+    }
     let name = match (text(&["metadata", "name"]), text(&["metadata", "generateName"])) {
         (Some(name), _) => name,
         // A run makes the object once, so that the prefix alone tells it from others.
@@ -224,27 +232,35 @@ pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
             let message = "the document has no metadata, so it is not a Kubernetes object";
             return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
         }
-        (None, None) => return Err(missing("metadata.name", "<name>").in_object(&kind)),
+        (None, None) => {
+            let wrong = node.find(&["metadata", "name"]).filter(|name| !name.is_null() && name.text().is_none());
+            let error = wrong.map(|name| {
+                let message = format!("expected a string, found {}", name.type_name());
+                let path = FieldPath::default().key("metadata").key("name");
+                Error::new(ErrorKind::Type, message, "put the value in quotes").at(&name.place).in_field(&path)
+            });
+            return Err(error.unwrap_or_else(|| missing("metadata.name", "<name>")).in_object(&kind));
+        }
     };
     let source = Source { file: node.place.file.to_path_buf(), document: node.place.document };
-    let mut object = Object { kind, name, role: Role::Carried, source, node };
+    let mut object = Document { kind, name, role: Role::Carried, source, node };
     object.role = role(&object)?;
-    if object.role != Role::Carried {
-        // A Service's name is one label of a host's name; the others may have several.
-        let dots_allowed = object.role != Role::Service;
-        check_name(&Cursor::root(&object).keys(&["metadata", "name"]), &object.name, dots_allowed)?;
+    if let Some(sops) = object.node.get("sops").filter(|_| object.is_own()) {
+        let remedy = format!(
+            "decrypt it in `render`, such as `render = [\"sops\", \"--decrypt\", \"FILE\"]`, or leave it out and give the values in \
+             .config/e2e.toml: `[secret.\"{}\"]`",
+            object.name
+        );
+        let error = Error::new(ErrorKind::Object, "the object is encrypted with SOPS", remedy);
+        return Err(error.at(&sops.place).in_object(&object.label()));
     }
     Ok(object)
 }
 
 /// Kubernetes's rule for names (RFC 1123), which become parts of host names, paths and containers' names.
 pub(crate) fn check_name(cursor: &Cursor<'_>, name: &str, dots_allowed: bool) -> Result<(), Error> {
-    let is_label = |label: &str| {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        !label.is_empty() && label.chars().all(allowed) && !label.starts_with('-') && !label.ends_with('-')
-    };
     let limit = if dots_allowed { 253 } else { 63 };
-    let is_name = if dots_allowed { name.split('.').all(is_label) } else { is_label(name) };
+    let is_name = if dots_allowed { is_domain(name) } else { is_label(name) };
     if is_name && name.len() <= limit {
         return Ok(());
     }
@@ -254,20 +270,18 @@ pub(crate) fn check_name(cursor: &Cursor<'_>, name: &str, dots_allowed: bool) ->
     Err(cursor.fail(ErrorKind::Value, message, placeholder(name).map_or_else(form, str::to_owned)))
 }
 
-fn role(object: &Object) -> Result<Role, Error> {
+fn role(object: &Document) -> Result<Role, Error> {
     let cursor = Cursor::root(object);
     if object.api_version().is_empty() {
         let remedy = format!("add `apiVersion: {}`", kinds::version_of(&object.kind));
         return Err(cursor.key("apiVersion").fail(ErrorKind::Object, "the document has no apiVersion", remedy));
     }
-    kinds::role(object.api_version(), &object.kind).map_err(|(message, remedy)| {
-        let field = if message.contains("has no kind") { "kind" } else { "apiVersion" };
-        cursor.key(field).fail(ErrorKind::Object, message, remedy)
-    })
+    kinds::role(object.api_version(), &object.kind)
+        .map_err(|NoKind { field, message, remedy }| cursor.key(field).fail(ErrorKind::Object, message, remedy))
 }
 
 /// Reads an object as its Kubernetes type; a field that the type does not have is a fault.
-pub(crate) fn typed(object: &Object, faults: &Faults) -> Option<Typed> {
+pub(crate) fn typed(object: &Document, faults: &Faults) -> Option<Typed> {
     let read = Read { object, faults };
     match (object.role, object.kind.as_str()) {
         (Role::Workload, "Deployment") => read.workload::<Deployment>(),
@@ -289,7 +303,7 @@ pub(crate) fn typed(object: &Object, faults: &Faults) -> Option<Typed> {
 }
 
 struct Read<'a> {
-    object: &'a Object,
+    object: &'a Document,
     faults: &'a Faults,
 }
 
@@ -297,7 +311,7 @@ impl Read<'_> {
     fn kind<T: for<'de> Deserialize<'de>>(&self) -> Option<T> {
         let node = in_base64(self.object);
         let (value, errors) = from_node(&node);
-        self.faults.extend(errors.into_iter().map(|error| not_base64(error).in_object(&self.object.label())));
+        self.faults.extend(errors.into_iter().map(|error| not_base64(&node, error).in_object(&self.object.label())));
         value
     }
 
@@ -310,7 +324,7 @@ impl Read<'_> {
         let mut node = self.object.node.clone();
         let place = node.place.clone();
         node.set("apiVersion", Tree::Text("batch/v1".to_owned()), &place);
-        let object = Object { node, ..self.object.clone() };
+        let object = Document { node, ..self.object.clone() };
         let read = Read { object: &object, faults: self.faults };
         read.kind::<CronJob>().map(|workload| Typed::CronJob(Box::new(workload.into())))
     }
@@ -344,7 +358,7 @@ impl Read<'_> {
 }
 
 /// The object with its base64 as the type reads it: Go passes over the ends of lines in it, and over the bits behind its last byte.
-fn in_base64(object: &Object) -> Cow<'_, Node> {
+fn in_base64(object: &Document) -> Cow<'_, Node> {
     let field = match object.role {
         Role::Secret => "data",
         Role::ConfigMap => "binaryData",
@@ -375,11 +389,14 @@ fn rewritten(text: &str) -> Option<String> {
     (canonical != text).then_some(canonical)
 }
 
-/// Says what the only values with a form of their own in ConfigMaps and Secrets should be.
-fn not_base64(mut error: Error) -> Error {
-    let path = &error.location.path;
-    let encoded = path.starts_with("data") || path.starts_with("binaryData");
-    if encoded && error.message == "the value has the wrong form" {
+/// Says what the only texts with a form of their own in ConfigMaps and Secrets should be.
+fn not_base64(node: &Node, mut error: Error) -> Error {
+    let is_text_of = |field: &str| {
+        let path = |key: &str| FieldPath::default().key(field).key(key).to_string();
+        let texts = node.entries_at(&[field]).iter().filter(|entry| entry.node.text().is_some());
+        texts.map(|entry| path(&entry.key)).any(|path| path == error.location.path)
+    };
+    if error.kind == ErrorKind::Type && (is_text_of("data") || is_text_of("binaryData")) {
         error.message = "the value is not base64".into();
         error.remedy = "encode it with `base64 -w0`, or put the plain text under `stringData`".into();
     }

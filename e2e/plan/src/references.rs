@@ -32,6 +32,11 @@ pub const HOST_KEYS: &[&str] = &[
     "endpoint",
     "endpoints",
     "upstream",
+    // Of Kafka, ZooKeeper and Cassandra.
+    "broker",
+    "brokers",
+    "connect",
+    "nodes",
 ];
 
 /// What stands in the name of a list of callers.
@@ -332,6 +337,8 @@ mod tests {
 
     #[rstest]
     #[case("DB_HOST", "postgres", &["postgres"])]
+    #[case("KAFKA_CFG_ZOOKEEPER_CONNECT", "backend", &["backend"])]
+    #[case("KAFKA_BROKERS", "redis,postgres", &["redis", "postgres"])]
     #[case("PGHOST", " postgres ", &["postgres"])]
     #[case("REDIS_ADDR", "redis.prod", &["redis.prod"])]
     #[case("REDIS_URL", "redis", &["redis"])]

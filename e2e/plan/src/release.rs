@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::object::Object;
+use super::document::Document;
 
 /// How the annotations begin that helm itself reads, and no cluster.
 pub(crate) const PREFIX: &str = "helm.sh/";
@@ -29,6 +29,12 @@ pub enum Moment {
     PostInstall,
 }
 
+/// Whether Argo CD makes an object before the others.
+pub(crate) fn is_pre_sync(object: &Document) -> bool {
+    let hook = object.node.text_at(&["metadata", "annotations", "argocd.argoproj.io/hook"]);
+    hook.is_some_and(|hook| hook.split(',').any(|moment| moment.trim() == "PreSync"))
+}
+
 /// What the annotations of an object say of hooks.
 pub(crate) enum Hooking {
     /// It is no hook.
@@ -39,7 +45,7 @@ pub(crate) enum Hooking {
     Other(String),
 }
 
-pub(crate) fn hooking(object: &Object) -> Hooking {
+pub(crate) fn hooking(object: &Document) -> Hooking {
     let annotation = |name| object.node.text_at(&["metadata", "annotations", name]);
     let Some(text) = annotation(HOOK) else { return Hooking::None };
     let hooks: Vec<String> = text.split(',').map(|hook| hook.trim().to_lowercase()).collect();
@@ -57,7 +63,7 @@ pub(crate) fn hooking(object: &Object) -> Hooking {
 }
 
 /// The hook of an object that an installation makes.
-pub(crate) fn hook(object: &Object) -> Option<ReleaseHook> {
+pub(crate) fn hook(object: &Document) -> Option<ReleaseHook> {
     match hooking(object) {
         Hooking::Installs(hook) => Some(hook),
         Hooking::None | Hooking::Other(_) => None,

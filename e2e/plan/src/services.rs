@@ -11,14 +11,14 @@ use super::{
     Component, FieldUse, Note, Service, ServicePort,
     convert::port_number,
     cursor::Cursor,
+    document::Document,
     error::{Error, ErrorKind, Faults},
-    object::Object,
     read::{Typed, check_name},
 };
 
 /// The Services that lead to pods of the plan, in the order of the manifests. What the others lead to is told by `fields`.
 pub(crate) fn services(
-    objects: &[(&Object, Typed)],
+    objects: &[(&Document, Typed)],
     components: &[Component],
     faults: &Faults,
     fields: &mut Vec<FieldUse>,
@@ -44,16 +44,19 @@ fn own_name(mut service: Service, others: &[Service]) -> Service {
     service
 }
 
+/// Kubernetes's default for the ports of nodes.
+const NODE_PORTS: std::ops::RangeInclusive<i32> = 30_000..=32_767;
+
 struct Reader<'a> {
     components: &'a [Component],
     /// Objects that have no part in a plan.
-    carried: Vec<&'a Object>,
+    carried: Vec<&'a Document>,
     faults: &'a Faults,
     notes: RefCell<Vec<FieldUse>>,
 }
 
 impl<'a> Reader<'a> {
-    fn service(&self, object: &Object, value: &K8sService) -> Option<Service> {
+    fn service(&self, object: &Document, value: &K8sService) -> Option<Service> {
         let cursor = Cursor::root(object).key("spec");
         let spec = value.spec.clone().unwrap_or_default();
         // Its name is an alias of another host's, whatever its selector says.
@@ -83,6 +86,11 @@ impl<'a> Reader<'a> {
                 let remedy = "write `type: NodePort`, or remove nodePort";
                 self.faults.push(cursor.key("nodePort").fail(ErrorKind::Value, message, remedy));
             }
+            if port.node_port.is_some_and(|port| port != 0 && !NODE_PORTS.contains(&port)) {
+                let text =
+                    "a cluster takes ports from 30000 to 32767, unless its `--service-node-port-range` is another";
+                self.note(&cursor.key("nodePort"), Note::in_cluster(text));
+            }
             let is_same = |other: &K8sServicePort| other.port == port.port && protocol(other) == protocol(port);
             if ports[..index].iter().any(is_same) {
                 let message = format!("port {} is declared twice", port.port);
@@ -110,7 +118,7 @@ impl<'a> Reader<'a> {
     fn selected(
         &self,
         cursor: &Cursor<'_>,
-        service: &Object,
+        service: &Document,
         selector: &BTreeMap<String, String>,
     ) -> Vec<&'a Component> {
         if selector.is_empty() {
@@ -134,7 +142,7 @@ impl<'a> Reader<'a> {
         };
         let text = format!("{} matches no pod: nothing answers under its name", show(selector));
         // Pods that a controller of another kind makes, such as a Rollout, exist in a cluster alone.
-        let makes_them = |object: &&&Object| {
+        let makes_them = |object: &&&Document| {
             let labels = |key: &str| object.node.text_at(&["spec", "template", "metadata", "labels", key]);
             selector.iter().all(|(key, value)| labels(key) == Some(value.as_str()))
         };
@@ -195,7 +203,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether an object names the addresses of a Service without a selector.
-fn supplies(object: &Object, service: &Object) -> bool {
+fn supplies(object: &Document, service: &Document) -> bool {
     let of = match object.kind.as_str() {
         "Endpoints" => Some(object.name.as_str()),
         "EndpointSlice" => object.node.text_at(&["metadata", "labels", "kubernetes.io/service-name"]),

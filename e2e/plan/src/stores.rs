@@ -11,14 +11,17 @@ use serde::Serialize;
 use super::{
     FieldUse, Note, Plan, Source,
     cursor::Cursor,
+    document::Document,
     error::{ErrorKind, Faults},
     forms::is_data_key,
+    json,
     kinds::{self, Role},
     node::{Node, Tree},
-    object::Object,
     pod::{Binary, Secret, Value},
     read::Typed,
+    sort_out::Equal,
     suggest::nearest,
+    words::counted,
 };
 use crate::target::Target;
 
@@ -85,12 +88,47 @@ pub struct Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, name, key, source, object, path, remedy, .. } = self;
-        write!(f, "{source}: {object}: {path}: ")?;
-        match key.as_ref().filter(|_| self.lacks_key_only) {
-            Some(key) => write!(f, "{kind} `{name}` has no key `{key}`; {remedy}"),
-            None => write!(f, "there is no {kind} `{name}` in the manifests; {remedy}"),
+        f.write_str(&Self::line(&[self]))
+    }
+}
+
+impl Missing {
+    /// What is missing, one line for each ConfigMap and Secret.
+    pub fn lines<'a>(missing: impl IntoIterator<Item = &'a Self>) -> Vec<String> {
+        let mut groups: Vec<Vec<&Self>> = Vec::new();
+        for one in missing {
+            let is_same = |other: &Self| {
+                (other.kind, &other.name, other.lacks_key_only) == (one.kind, &one.name, one.lacks_key_only)
+            };
+            match groups.iter_mut().find(|group| is_same(group[0])) {
+                Some(group) => group.push(one),
+                None => groups.push(vec![one]),
+            }
         }
+        groups.iter().map(|group| Self::line(group)).collect()
+    }
+
+    /// The same of one of them. The first reference to it stands for the others.
+    fn line(alike: &[&Self]) -> String {
+        let Self { kind, name, source, object, path, remedy, lacks_key_only, .. } = alike[0];
+        let users = alike.iter().map(|missing| &missing.object).collect::<BTreeSet<_>>().len();
+        let others = match (alike.len() - 1, users) {
+            (0, _) => String::new(),
+            (others, 1) => format!(" (and {})", counted(others as u64, "more field")),
+            (others, users) => format!(" (and {}; {users} workloads use it)", counted(others as u64, "more field")),
+        };
+        let keys: BTreeSet<String> =
+            alike.iter().filter_map(|missing| Some(format!("`{}`", missing.key.as_ref()?))).collect();
+        let named = if keys.len() > 1 { "keys" } else { "key" };
+        let keys = Vec::from_iter(keys).join(", ");
+        let what = match (lacks_key_only, named) {
+            (true, _) => format!("{kind} `{name}` has no {named} {keys}"),
+            (false, "keys") => {
+                format!("there is no {kind} `{name}` in the manifests, of which pods want the keys {keys}")
+            }
+            (false, _) => format!("there is no {kind} `{name}` in the manifests"),
+        };
+        format!("{source}: {object}: {path}{others}: {what}; {remedy}")
     }
 }
 
@@ -100,17 +138,8 @@ impl Plan {
     #[must_use]
     pub fn is_made_in(&self, missing: &Missing, target: Target) -> bool {
         let is_foreign = |object: &&super::Object| !kinds::is_own_group(object.group());
-        target == Target::K8s && self.objects.iter().filter(is_foreign).any(|object| names(&object.json, &missing.name))
-    }
-}
-
-/// Whether a text of a value is this one.
-fn names(value: &serde_json::Value, text: &str) -> bool {
-    match value {
-        serde_json::Value::String(own) => own == text,
-        serde_json::Value::Array(items) => items.iter().any(|item| names(item, text)),
-        serde_json::Value::Object(fields) => fields.values().any(|field| names(field, text)),
-        _ => false,
+        let is_named = |object: &super::Object| json::texts(&object.json).contains(&missing.name.as_str());
+        target == Target::K8s && self.objects.iter().filter(is_foreign).any(is_named)
     }
 }
 
@@ -142,7 +171,7 @@ impl StoreKind {
 }
 
 /// Gives the keys that [`GENERATE`] names a value, where they have none.
-pub(crate) fn generate(objects: &mut [Object], make: &mut dyn FnMut(&str, &str) -> String, faults: &Faults) {
+pub(crate) fn generate(objects: &mut [Document], make: &mut dyn FnMut(&str, &str) -> String, faults: &Faults) {
     for object in objects {
         check_annotations(object, faults);
         let Some(keys) = annotation(object).filter(|_| object.role == Role::Secret) else { continue };
@@ -166,12 +195,12 @@ pub(crate) fn generate(objects: &mut [Object], make: &mut dyn FnMut(&str, &str) 
     }
 }
 
-fn annotation(object: &Object) -> Option<Node> {
+fn annotation(object: &Document) -> Option<Node> {
     object.node.find(&["metadata", "annotations", GENERATE]).cloned()
 }
 
 /// A misspelt annotation of this program would be ignored silently otherwise.
-fn check_annotations(object: &Object, faults: &Faults) {
+fn check_annotations(object: &Document, faults: &Faults) {
     let annotations = object.node.entries_at(&["metadata", "annotations"]);
     for entry in annotations.iter().filter(|entry| entry.key.starts_with(OWN_PREFIX)) {
         let cursor = Cursor::root(object).keys(&["metadata", "annotations", &entry.key]);
@@ -189,7 +218,8 @@ fn check_annotations(object: &Object, faults: &Faults) {
 }
 
 impl Stores {
-    pub(crate) fn new(objects: &[(&Object, Typed)], faults: &Faults) -> Self {
+    /// Those of objects, and of the namespaces in which equal ones stood.
+    pub(crate) fn new(objects: &[(&Document, Typed)], equal: &[Equal], faults: &Faults) -> Self {
         let (mut config_maps, mut secrets, mut faulty) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let entry = |bytes, gives_variables| Entry { bytes, gives_variables };
         let bytes = |(key, data): (String, k8s_openapi::ByteString)| (key, entry(data.0, true));
@@ -224,6 +254,12 @@ impl Stores {
             }
             let all = if matches!(typed, Typed::Secret(_)) { &mut secrets } else { &mut config_maps };
             all.insert((object.name.clone(), object.home().to_owned()), store);
+        }
+        for Equal { kind, name, namespace, instead } in equal {
+            let all = if kind == "Secret" { &mut secrets } else { &mut config_maps };
+            if let Some(store) = all.get(&(name.clone(), instead.clone())).cloned() {
+                all.insert((name.clone(), namespace.clone()), store);
+            }
         }
         Self { config_maps, secrets, missing: RefCell::default(), notes: RefCell::default(), faulty }
     }

@@ -24,14 +24,29 @@ pub(crate) fn hint<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str> + 
     if all.is_empty() { "there are none".to_owned() } else { format!("{what}: {}", all.join(", ")) }
 }
 
+/// That there is no such component, and the remedy.
+pub fn no_component<'a>(name: &str, names: impl IntoIterator<Item = &'a str> + Clone) -> (String, String) {
+    (format!("there is no component `{name}`"), hint(name, names, "components"))
+}
+
+/// The remedy for a template of helm's, Jinja's or the like.
+pub(crate) const TEMPLATE: &str =
+    "set `render` to a command that fills it in, or name the directory of the chart, if there is a Chart.yaml";
+
 /// The remedy for a text that another program fills in, if this is one.
 pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
     let is_between = |open: &str, close: &str| {
         let inner = text.split_once(open).and_then(|(_, rest)| rest.split_once(close)).map(|(inner, _)| inner.trim());
         inner.is_some_and(|inner| inner.starts_with(|c: char| c.is_ascii_alphabetic() || "._-".contains(c)))
     };
-    let is_one = is_between("${", "}") || is_between("{{", "}}") || is_between("<", ">");
-    is_one.then_some(
+    if is_between("{{", "}}") {
+        return Some(TEMPLATE);
+    }
+    // As in `__NAME__` or `_NAME_`, which no name in a cluster may have.
+    let is_underlined = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .any(|word| word.len() > 2 && word.starts_with('_') && word.ends_with('_') && word == word.to_uppercase());
+    (is_between("${", "}") || is_between("<", ">") || is_underlined).then_some(
         "fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml",
     )
 }
@@ -47,6 +62,10 @@ mod tests {
     #[case("shop-${NAME}-config", true)]
     #[case("{{ .Values.name }}", true)]
     #[case("<YOUR_DOMAIN>", true)]
+    #[case("_K8S_IP_", true)]
+    #[case("__JOB_NAME__", true)]
+    #[case("__", false)]
+    #[case("shop_", false)]
     #[case("$(POD_NAME)", false)]
     #[case("a < b", false)]
     #[case("{}", false)]

@@ -21,10 +21,37 @@ const MAX_FAULTS: usize = 20;
 /// Reads a Kubernetes type from a tree. A field that is at fault is told and left out, so that the others are looked at as well; no
 /// value means that nothing could be made of the tree.
 pub(crate) fn from_node<T: for<'de> Deserialize<'de>>(node: &Node) -> (Option<T>, Vec<Error>) {
+    read(node, Keys::Exact)
+}
+
+/// The same as Go reads it, to which a field's name is the same in any case.
+pub(crate) fn from_node_as_go<T: for<'de> Deserialize<'de>>(node: &Node) -> (Option<T>, Vec<Error>) {
+    read(node, Keys::InAnyCase)
+}
+
+/// How a key names a field.
+#[derive(Clone, Copy)]
+enum Keys {
+    Exact,
+    InAnyCase,
+}
+
+impl Keys {
+    /// The field that a key names.
+    fn field(self, fields: &[&'static str], key: &str) -> Option<&'static str> {
+        let is_meant = |field: &str| match self {
+            Self::Exact => field == key,
+            Self::InAnyCase => field.eq_ignore_ascii_case(key),
+        };
+        fields.iter().copied().find(|field| is_meant(field))
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(node: &Node, keys: Keys) -> (Option<T>, Vec<Error>) {
     let mut errors = Vec::new();
     let mut rest = Cow::Borrowed(node);
     loop {
-        let fault = match T::deserialize(Reader { node: &rest, path: FieldPath::default() }) {
+        let fault = match T::deserialize(Reader { node: &rest, path: FieldPath::default(), keys }) {
             Ok(value) => return (Some(value), errors),
             Err(fault) => *fault.0,
         };
@@ -115,11 +142,16 @@ fn wrong_type(expected: &str, found: &str) -> Fault {
 struct Reader<'a> {
     node: &'a Node,
     path: FieldPath,
+    keys: Keys,
 }
 
 impl Reader<'_> {
     fn wrong(&self, expected: &str) -> Fault {
         let mut fault = wrong_type(expected, self.node.type_name());
+        // A Service has labels where workloads have a selector of two sorts.
+        if expected == "a string" && self.path.to_string().ends_with("selector.matchLabels") {
+            fault.0.remedy = "write the labels directly under `selector`, without `matchLabels`".to_owned();
+        }
         if let Tree::Text(text) = &self.node.tree
             && let Some(remedy) = placeholder(text)
         {
@@ -142,7 +174,7 @@ impl Reader<'_> {
 
     fn map<'de, V: Visitor<'de>>(self, fields: Option<&'static [&'static str]>, visitor: V) -> Result<V::Value, Fault> {
         let Tree::Map(entries) = &self.node.tree else { return Err(self.wrong("a map")) };
-        let access = Fields { entries: entries.iter(), current: None, fields, path: &self.path };
+        let access = Fields { entries: entries.iter(), current: None, fields, path: &self.path, keys: self.keys };
         self.placed(visitor.visit_map(access))
     }
 }
@@ -194,7 +226,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let Tree::List(items) = &self.node.tree else { return Err(self.wrong("a list")) };
-        let access = Items { items: items.iter().enumerate(), path: &self.path };
+        let access = Items { items: items.iter().enumerate(), path: &self.path, keys: self.keys };
         self.placed(visitor.visit_seq(access))
     }
 
@@ -237,6 +269,7 @@ struct Fields<'a> {
     current: Option<&'a Entry>,
     fields: Option<&'static [&'static str]>,
     path: &'a FieldPath,
+    keys: Keys,
 }
 
 impl<'de> MapAccess<'de> for Fields<'_> {
@@ -245,29 +278,36 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
         let Some(entry) = self.entries.next() else { return Ok(None) };
         let path = self.path.key(&entry.key);
-        if let Some(fields) = self.fields
-            && !fields.contains(&entry.key.as_str())
-        {
-            let remedy = hint(&entry.key, fields.iter().copied(), "the fields here are");
-            return Err(Fault::new(ErrorKind::UnknownField, "unknown field".into(), remedy).at(&entry.place, &path));
-        }
+        let unknown = |fields: &'static [&'static str]| {
+            let remedy = match entry.key.as_str() {
+                // An Ingress of a version that clusters had before 1.22.
+                "serviceName" | "servicePort" if fields.contains(&"service") => {
+                    "write `service: {name: <name>, port: {number: <port>}}`".to_owned()
+                }
+                key => hint(key, fields.iter().copied(), "the fields here are"),
+            };
+            Fault::new(ErrorKind::UnknownField, "unknown field".into(), remedy).at(&entry.place, &path)
+        };
+        let key = match self.fields {
+            Some(fields) => self.keys.field(fields, &entry.key).ok_or_else(|| unknown(fields))?,
+            None => entry.key.as_str(),
+        };
         self.current = Some(entry);
-        seed.deserialize(StrDeserializer::<Fault>::new(&entry.key))
-            .map(Some)
-            .map_err(|fault| fault.at(&entry.place, &path))
+        seed.deserialize(StrDeserializer::<Fault>::new(key)).map(Some).map_err(|fault| fault.at(&entry.place, &path))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
         let Some(entry) = self.current.take() else {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
-        seed.deserialize(Reader { node: &entry.node, path: self.path.key(&entry.key) })
+        seed.deserialize(Reader { node: &entry.node, path: self.path.key(&entry.key), keys: self.keys })
     }
 }
 
 struct Items<'a> {
     items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
     path: &'a FieldPath,
+    keys: Keys,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_> {
@@ -275,6 +315,6 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
         let Some((index, node)) = self.items.next() else { return Ok(None) };
-        seed.deserialize(Reader { node, path: self.path.item(index, node.item_name()) }).map(Some)
+        seed.deserialize(Reader { node, path: self.path.item(index, node.item_name()), keys: self.keys }).map(Some)
     }
 }

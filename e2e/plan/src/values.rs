@@ -10,11 +10,11 @@ use self::{
 };
 use super::{
     cursor::Cursor,
+    document::Document,
     error::{ErrorKind, Faults},
     forms::{Form, QUALIFIED, SEGMENT, is_value},
     kinds::Role,
-    node::{FieldPath, Node, Tree},
-    object::Object,
+    node::{Entry, FieldPath, Node, Tree},
     read::check_name,
     suggest::placeholder,
     warnings::pattern,
@@ -47,7 +47,7 @@ enum Rule {
 }
 
 /// Finds the values of an object that a cluster would refuse.
-pub(crate) fn check(object: &Object, faults: &Faults) {
+pub(crate) fn check(object: &Document, faults: &Faults) {
     let mut tables = vec![METADATA];
     // These had other fields before.
     let is_older = match object.kind.as_str() {
@@ -63,20 +63,22 @@ pub(crate) fn check(object: &Object, faults: &Faults) {
     Walk { object, tables, faults }.visit(&object.node, &FieldPath::default());
 }
 
-/// The names of the other objects are checked as they are read.
-fn check_object_name(object: &Object, faults: &Faults) {
+fn check_object_name(object: &Document, faults: &Faults) {
     let cursor = Cursor::root(object).keys(&["metadata", "name"]);
     match object.role {
         Role::Carried if FREELY_NAMED.contains(&object.kind.as_str()) => {
             faults.extend(unlike("", &SEGMENT, &object.name).map(|wrong| fail(&cursor, wrong)));
         }
-        Role::Carried => drop(faults.keep(check_name(&cursor, &object.name, object.kind != "Namespace"))),
-        _ => {}
+        // The name of a Service or a Namespace is one label of a host's name; the others may have several.
+        role => {
+            let dots_allowed = role != Role::Service && object.kind != "Namespace";
+            faults.keep(check_name(&cursor, &object.name, dots_allowed));
+        }
     }
 }
 
 struct Walk<'a> {
-    object: &'a Object,
+    object: &'a Document,
     tables: Vec<Rules>,
     faults: &'a Faults,
 }
@@ -90,7 +92,7 @@ impl Walk<'_> {
             if let (Rule::Name { dots }, Some(name)) = (rule, node.text().filter(|name| !name.is_empty())) {
                 self.faults.keep(check_name(&cursor, name, *dots));
             }
-            self.faults.extend(broken(rule, node).map(|wrong| fail(&cursor, wrong)));
+            self.faults.extend(broken(rule, node).into_iter().map(|wrong| fail(&cursor, wrong)));
         }
         for entry in node.entries().iter().filter(|entry| !pattern.is_empty() || self.reads(&entry.key)) {
             self.visit(&entry.node, &path.key(&entry.key));
@@ -110,8 +112,40 @@ fn fail(cursor: &Cursor<'_>, Wrong { kind, field, message, remedy }: Wrong) -> s
     field.iter().fold(cursor.clone(), |cursor, key| cursor.key(key)).fail(kind, message, remedy)
 }
 
-/// What is wrong with a value, and the remedy. A value of another type is an error of its own.
-fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
+/// All that is wrong with a value, each with the remedy. A value of another type is an error of its own.
+fn broken(rule: &Rule, node: &Node) -> Vec<Wrong> {
+    let entries = node.entries().iter();
+    match rule {
+        Rule::Labels => entries.filter_map(unlike_label).collect(),
+        Rule::Keys(form) => {
+            let bad = entries.filter(|entry| !(form.has)(&entry.key.to_lowercase()));
+            bad.filter_map(|entry| unlike("", form, &entry.key)).collect()
+        }
+        Rule::Values(form) => entries
+            .filter_map(|entry| match &entry.node.tree {
+                Tree::Text(text) => unlike(&entry.key, form, text),
+                Tree::Int(number) => unlike(&entry.key, form, &number.to_string()),
+                _ => None,
+            })
+            .collect(),
+        _ => broken_whole(rule, node).into_iter().collect(),
+    }
+}
+
+fn unlike_label(entry: &Entry) -> Option<Wrong> {
+    let value = entry.node.text().unwrap_or_default();
+    let is_key = (QUALIFIED.has)(&entry.key);
+    let bad = if is_key { Some(value).filter(|value| !is_value(value))? } else { &entry.key };
+    let remedy = "use letters, digits and `-`, `_`, `.` between them, at most 63 characters";
+    wrong(
+        ErrorKind::Value,
+        format!("`{}` is not valid in a label", bad.escape_debug()),
+        placeholder(bad).unwrap_or(remedy),
+    )
+}
+
+/// What is wrong with a value as a whole.
+fn broken_whole(rule: &Rule, node: &Node) -> Option<Wrong> {
     match (rule, &node.tree) {
         (Rule::OneOf(choices), Tree::Text(text)) if !text.is_empty() && !choices.contains(&text.as_str()) => wrong(
             ErrorKind::Value,
@@ -120,35 +154,17 @@ fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
         ),
         (Rule::Has(keys), Tree::Map(_)) => {
             let key = keys.iter().find(|key| is_missing(node, key))?;
-            wrong(ErrorKind::Missing, format!("it has no {key}"), format!("add `{key}: <{}>`", key.to_lowercase()))
+            let example = if *key == "pathType" { "Prefix".to_owned() } else { format!("<{}>", key.to_lowercase()) };
+            wrong(ErrorKind::Missing, format!("it has no {key}"), format!("add `{key}: {example}`"))
         }
         (Rule::One(keys), Tree::Map(_)) if keys.iter().filter(|key| !is_missing(node, key)).count() != 1 => {
-            wrong(ErrorKind::Value, format!("it has not exactly one of {}", keys.join(", ")), "write one of them")
+            let kind = if keys.iter().all(|key| is_missing(node, key)) { ErrorKind::Missing } else { ErrorKind::Value };
+            wrong(kind, format!("it has not exactly one of {}", keys.join(", ")), "write one of them")
         }
         (Rule::Within(min, max), Tree::Int(number)) if !(*min..=*max).contains(number) => {
             wrong(ErrorKind::Value, format!("{number} is out of range"), format!("write a number from {min} to {max}"))
         }
-        (Rule::Labels, Tree::Map(entries)) => entries.iter().find_map(|entry| {
-            let value = entry.node.text().unwrap_or_default();
-            let is_key = (QUALIFIED.has)(&entry.key);
-            let bad = if is_key { Some(value).filter(|value| !is_value(value))? } else { &entry.key };
-            let remedy = "use letters, digits and `-`, `_`, `.` between them, at most 63 characters";
-            wrong(
-                ErrorKind::Value,
-                format!("`{}` is not valid in a label", bad.escape_debug()),
-                placeholder(bad).unwrap_or(remedy),
-            )
-        }),
         (Rule::Is(form), Tree::Text(text)) if !text.is_empty() => unlike("", form, text),
-        (Rule::Keys(form), Tree::Map(entries)) => {
-            let bad = entries.iter().find(|entry| !(form.has)(&entry.key.to_lowercase()))?;
-            unlike("", form, &bad.key)
-        }
-        (Rule::Values(form), Tree::Map(entries)) => entries.iter().find_map(|entry| match &entry.node.tree {
-            Tree::Text(text) => unlike(&entry.key, form, text),
-            Tree::Int(number) => unlike(&entry.key, form, &number.to_string()),
-            _ => None,
-        }),
         (Rule::Unique(keys), Tree::List(items)) => {
             let texts =
                 |item: &Node| keys.iter().map(|key| item.text_at(&[key]).map(str::to_owned)).collect::<Vec<_>>();

@@ -10,9 +10,9 @@ use self::table::{HONOURED, OWN_NAMESPACE, RULES, Rule};
 use super::{
     FieldUse, Note, Plan, Source,
     cursor::Cursor,
+    document::Document,
     kinds::{self, Role},
     node::{FieldPath, Node, Tree},
-    object::Object,
     release, stores,
     workload::pod_keys,
 };
@@ -125,7 +125,7 @@ pub(crate) fn pattern(kind: &str, path: &str) -> String {
 }
 
 /// The fields that some target does not honour, in the order of the objects.
-pub(crate) fn fields(objects: &[Object]) -> Vec<FieldUse> {
+pub(crate) fn fields(objects: &[Document]) -> Vec<FieldUse> {
     let mut fields = Vec::new();
     for object in objects {
         if object.role == Role::Carried {
@@ -141,7 +141,7 @@ pub(crate) fn fields(objects: &[Object]) -> Vec<FieldUse> {
 }
 
 /// What is said of an object that no part of a plan is made from.
-fn carried(object: &Object, objects: &[Object]) -> Note {
+fn carried(object: &Document, objects: &[Document]) -> Note {
     let text = match object.kind.as_str() {
         "CronJob" => "its schedule is ignored outside a cluster; `trigger` runs its Job once".to_owned(),
         kind if object.is_own() => format!("objects of kind {kind} exist in a cluster only"),
@@ -160,7 +160,7 @@ fn carried(object: &Object, objects: &[Object]) -> Note {
 }
 
 /// Whether an object is the definition of another one's kind, and puts it into no namespace.
-fn defines_for_cluster(definition: &Object, object: &Object) -> bool {
+fn defines_for_cluster(definition: &Document, object: &Document) -> bool {
     let spec = |keys: &[&str]| definition.node.find(&["spec"])?.find(keys)?.text();
     definition.kind == "CustomResourceDefinition"
         && spec(&["scope"]) == Some("Cluster")
@@ -169,7 +169,7 @@ fn defines_for_cluster(definition: &Object, object: &Object) -> bool {
 }
 
 struct Walk<'a> {
-    object: &'a Object,
+    object: &'a Document,
     fields: &'a mut Vec<FieldUse>,
 }
 
@@ -250,13 +250,13 @@ fn is_prefix(pattern: &str) -> bool {
 }
 
 /// Whether a field of an emptyDir stands beside `medium: Memory`.
-fn is_in_memory(object: &Object, path: &FieldPath) -> bool {
+fn is_in_memory(object: &Document, path: &FieldPath) -> bool {
     let volume = path.parent().and_then(|parent| object.node.find_path(&parent));
     volume.and_then(|volume| volume.get("medium")?.text()) == Some("Memory")
 }
 
 /// Whether every container has a `runAsUser`, its own or the pod's: then `runAsNonRoot` says nothing more.
-fn user_is_set(object: &Object) -> bool {
+fn user_is_set(object: &Document) -> bool {
     let user = ["securityContext", "runAsUser"];
     let Some(spec) = object.pod_node() else { return false };
     let containers = |field| spec.items_at(&[field]);

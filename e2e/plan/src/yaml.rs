@@ -1,5 +1,7 @@
 //! YAML text to [`Node`]s, one for each document.
 
+mod kubectl;
+
 use std::{cell::RefCell, collections::HashMap, fmt, path::Path, sync::Arc};
 
 use serde::{
@@ -11,6 +13,7 @@ use serde_saphyr::{Location, Spanned};
 use super::{
     error::{Error, ErrorKind},
     node::{Entry, Node, Place, Tree},
+    suggest::TEMPLATE,
 };
 
 /// Deeper than any definition of a custom resource goes, whose schema nests two levels for each of its fields.
@@ -26,8 +29,10 @@ const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
 /// Whose reading of YAML counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// kubectl's: that of YAML 1.1, in which `yes` and `off` are booleans.
+    /// kubectl's for manifests: that of YAML 1.1, in which `yes` and `off` are booleans.
     Kubectl,
+    /// The same of other files that Go's programs read, such as a kustomization: each is one text of YAML.
+    Go,
     /// kustomize's for resources and patches: that of YAML 1.2, in which they are texts.
     Kustomize,
 }
@@ -68,8 +73,17 @@ fn read(file: &Path, text: &str, dialect: Dialect) -> Documents {
     let file: Arc<Path> = Arc::from(file);
     // Files that Windows joined have a byte order mark before each document.
     let text = &text.strip_prefix('\u{feff}').unwrap_or(text).replace("\n\u{feff}", "\n");
+    if let Some(error) = kubectl::ytt(&file, text).filter(|_| dialect == Dialect::Kubectl) {
+        return Documents { errors: vec![error], ..Documents::default() };
+    }
     let whole = match parse(text, dialect) {
-        Ok(documents) => return nodes(&file, documents, dialect),
+        Ok(documents) => {
+            let mut read = nodes(&file, text, documents, dialect);
+            if dialect == Dialect::Kubectl {
+                read.errors.extend(kubectl::refused(&file, text));
+            }
+            return read;
+        }
         Err(error) => error,
     };
     // What is wrong with one document says nothing of the others, which are read at the lines where they stand.
@@ -85,7 +99,7 @@ fn read(file: &Path, text: &str, dialect: Dialect) -> Documents {
     if errors.is_empty() && !is_json {
         errors.push(syntax_error(&file, text, &whole));
     }
-    let mut read = nodes(&file, documents, dialect);
+    let mut read = nodes(&file, text, documents, dialect);
     read.errors.splice(0..0, errors);
     read
 }
@@ -145,22 +159,26 @@ fn parse(text: &str, dialect: Dialect) -> Result<Vec<Spanned<Raw>>, serde_saphyr
         strict_booleans: dialect == Dialect::Kustomize,
         // kubectl takes the last one, as the JSON that it makes of the text has no other. kustomize refuses it.
         duplicate_keys: match dialect {
-            Dialect::Kubectl => serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
+            Dialect::Kubectl | Dialect::Go => serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
             Dialect::Kustomize => serde_saphyr::options::DuplicateKeyPolicy::Error,
         },
         // Files with many comments are more than the reader can look ahead over.
         emit_comments: false,
+        // Those that are too large are texts.
+        non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::PassThrough,
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_events: 2 * MAX_NODES },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
     };
     serde_saphyr::from_multiple_with_options(text, options)
 }
 
-fn nodes(file: &Arc<Path>, documents: Vec<Spanned<Raw>>, dialect: Dialect) -> Documents {
+fn nodes(file: &Arc<Path>, text: &str, documents: Vec<Spanned<Raw>>, dialect: Dialect) -> Documents {
     let mut read = Documents::default();
+    let lines: Vec<&str> = text.lines().collect();
     for raw in documents.into_iter().filter(|raw| !matches!(raw.value, Raw::Null)) {
         let (repeated, odd) = (RefCell::default(), RefCell::default());
-        let origin = Origin { file: Arc::clone(file), document: read.nodes.len() + 1, dialect, repeated, odd };
+        let document = read.nodes.len() + 1;
+        let origin = Origin { file: Arc::clone(file), lines: &lines, document, dialect, repeated, odd };
         read.nodes.push(origin.node(raw));
         read.repeated.extend(origin.repeated.into_inner());
         read.errors.extend(origin.odd.into_inner());
@@ -178,8 +196,7 @@ fn syntax_error(file: &Arc<Path>, text: &str, error: &serde_saphyr::Error) -> Er
     // Those of helm, Jinja and the like.
     let is_template = |line: &str| line.contains("{{") || line.contains("{%");
     if text.lines().nth(place.line.saturating_sub(1)).is_some_and(is_template) {
-        let remedy = "name the chart's directory, which has a Chart.yaml, or set `render` to a command that writes the manifests";
-        return Error::new(ErrorKind::Syntax, "the line is a template, not YAML", remedy).at(&place);
+        return Error::new(ErrorKind::Syntax, "the line is a template, not YAML", TEMPLATE).at(&place);
     }
     let text = error.without_snippet().to_string();
     // The place stands at the front already.
@@ -190,16 +207,17 @@ fn syntax_error(file: &Arc<Path>, text: &str, error: &serde_saphyr::Error) -> Er
         .at(&place)
 }
 
-struct Origin {
+struct Origin<'a> {
     file: Arc<Path>,
+    lines: &'a [&'a str],
     document: usize,
     dialect: Dialect,
     repeated: RefCell<Vec<(Place, String)>>,
-    /// The faults of keys that are no texts where they must be.
+    /// The faults of keys that are no texts where they must be, and of numbers that JSON does not have.
     odd: RefCell<Vec<Error>>,
 }
 
-impl Origin {
+impl Origin<'_> {
     fn place(&self, location: Location) -> Place {
         Place { file: Arc::clone(&self.file), document: self.document, line: line(location), column: column(location) }
     }
@@ -207,14 +225,44 @@ impl Origin {
     fn node(&self, raw: Spanned<Raw>) -> Node {
         let tree = match raw.value {
             Raw::Null => Tree::Null,
-            Raw::Bool(value) => Tree::Bool(value),
+            Raw::Bool(value) => {
+                self.mixed_word(raw.defined).map_or(Tree::Bool(value), |word| Tree::Text(word.to_owned()))
+            }
             Raw::Int(value) => Tree::Int(value),
-            Raw::Float(value) => Tree::Float(value),
+            Raw::Float(value) if value.is_finite() => Tree::Float(value),
+            Raw::Float(_) => self.infinite(raw.defined),
             Raw::Text(value) => Tree::Text(value),
             Raw::List(items) => Tree::List(items.into_iter().map(|item| self.node(item)).collect()),
             Raw::Map(entries) => Tree::Map(self.entries(entries)),
         };
         Node { place: self.place(raw.referenced), tree }
+    }
+
+    /// A word or number without quotes as it is spelt.
+    fn spelt(&self, location: Location) -> &str {
+        let line = self.lines.get(line(location).saturating_sub(1)).copied().unwrap_or_default();
+        let start = line.char_indices().nth(column(location).saturating_sub(1)).map_or(line.len(), |(start, _)| start);
+        let is_end = |c: char| !c.is_ascii_alphanumeric() && !"+-._".contains(c);
+        line[start..].split(is_end).next().unwrap_or_default()
+    }
+
+    /// A word that is none for a boolean, since Go reads `on`, `On` and `ON` as one, and `oN` as a text.
+    fn mixed_word(&self, location: Location) -> Option<&str> {
+        let word = self.spelt(location);
+        let rest = word.get(1..).unwrap_or_default();
+        let is_one = rest == rest.to_lowercase() || word == word.to_uppercase();
+        (!is_one).then_some(word)
+    }
+
+    /// A number beyond all others, which is a text to Go, such as the commit `12e4567`; infinity itself has no JSON.
+    fn infinite(&self, location: Location) -> Tree {
+        let number = self.spelt(location);
+        if !number.contains(|c: char| c.is_ascii_digit()) {
+            let error =
+                Error::new(ErrorKind::Syntax, "JSON has no such number", "kubectl refuses it: put it in quotes");
+            self.odd.borrow_mut().push(error.at(&self.place(location)));
+        }
+        Tree::Text(number.to_owned())
     }
 
     /// Each key once, with its last value.
@@ -235,9 +283,14 @@ impl Origin {
     }
 
     fn entry(&self, key: Spanned<Key>, value: Spanned<Raw>) -> Entry {
-        let (place, is_text) = (self.place(key.referenced), matches!(key.value, Key::Text(_)));
-        let text = match key.value {
-            Key::Text(text) | Key::Other(text) => text,
+        let place = self.place(key.referenced);
+        let (text, is_text) = match key.value {
+            Key::Text(text) => (text, true),
+            Key::Boolean(value) => match self.mixed_word(key.defined) {
+                Some(word) => (word.to_owned(), true),
+                None => (value.to_string(), false),
+            },
+            Key::Other(text) => (text, false),
         };
         if !is_text && self.dialect == Dialect::Kustomize {
             let message = format!("the key `{}` is not text", text.escape_debug());
@@ -259,7 +312,9 @@ fn column(location: Location) -> usize {
 /// The key of a map.
 enum Key {
     Text(String),
-    /// What kubectl makes of a boolean or a number, since JSON has no such keys: `on` is `true`, and `1.10` is `1.1`.
+    /// kubectl makes a text of it, since JSON has no such keys: `on` is `true`.
+    Boolean(bool),
+    /// The same of a number: `1.10` is `1.1`.
     Other(String),
 }
 
@@ -279,7 +334,7 @@ impl Visitor<'_> for KeyVisitor {
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Key, E> {
-        Ok(Key::Other(value.to_string()))
+        Ok(Key::Boolean(value))
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Key, E> {

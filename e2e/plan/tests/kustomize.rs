@@ -89,6 +89,12 @@ fn recorded_again(case: &Path, text: &str, directory: &Path) -> String {
     "x",
     "`replacements` is built by kustomize alone"
 )]
+#[case::a_suffix_of_a_tag(
+    "images: [{name: x, TagSuffix: -q}]\n",
+    "data: {to: x}\n",
+    "x",
+    "`tagSuffix` of `images` is built by kustomize alone"
+)]
 #[case::folded_text_with_indented_lines(
     "",
     "data:\n  to: >\n    a\n      b\n",

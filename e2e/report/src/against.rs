@@ -139,10 +139,10 @@ pub enum Kind {
 
 /// How much wider the line of a 99th percentile is: in short blocks a few requests decide it, and it varies about four times as much as
 /// the median.
-pub const TAIL: f64 = 4.0;
+const TAIL: f64 = 4.0;
 
 /// Fewer requests have fewer than ten beyond their 99th percentile.
-pub const TAIL_REQUESTS: u64 = 1000;
+const TAIL_REQUESTS: u64 = 1000;
 
 /// A scenario's figure.
 #[derive(Debug, Clone, PartialEq, Eq)]

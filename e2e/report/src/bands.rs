@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use e2e_figures::band::{Band, RUNS};
-use e2e_plan::{nearest, words::counted};
+use e2e_plan::{
+    nearest,
+    words::{counted, number},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compare::spread,
     history::{self, Entry},
     report::Verdict,
 };
@@ -66,7 +68,7 @@ pub fn judge(names: &[String], entries: &[Entry], accepted: Option<&Bands>, rene
         let band = match known {
             Some(known) if !known.holds(value) => {
                 let Band { from, to } = known;
-                judged.outside.push(format!("{name} is {}, outside {from} to {to}", spread(&[value])));
+                judged.outside.push(format!("{name} is {}, outside {from} to {to}", number(value, 4)));
                 // One run tells nothing of the noise at its level.
                 Some(known.around(value))
             }

@@ -6,21 +6,22 @@
 
 mod axis;
 mod bars;
-pub mod diagram;
+pub(crate) mod diagram;
 mod frame;
 mod intervals;
 mod lines;
 mod scaling;
 
-pub use self::{
+pub(crate) use self::{
     bars::{Bar, Bars},
     intervals::{Interval, Intervals},
     lines::{Band, Limit, Lines, Mark, Series, Tone},
-    scaling::scaling,
 };
 
+pub use self::scaling::scaling;
+
 /// What the classes of charts look like, light and dark.
-pub const STYLE: &str = include_str!("chart/chart.css");
+pub(crate) const STYLE: &str = include_str!("chart/chart.css");
 
 /// A chart as a file of its own: the same picture with its colours.
 pub fn standalone(svg: &str) -> String {

@@ -16,7 +16,6 @@ use crate::{
     request::{Host, Scenario},
 };
 
-pub(crate) use self::figures::spread;
 pub use self::{charts::charts, figures::Aspect, page::render};
 
 /// Version of the form of `comparison.json`; it changes when a field is renamed or removed.

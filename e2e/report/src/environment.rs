@@ -127,6 +127,9 @@ pub struct Component {
     /// Memory limit of each container with one, including init containers.
     #[serde(default)]
     pub container_memory_limit_bytes: BTreeMap<String, u64>,
+    /// Ports that each container or sidecar declares.
+    #[serde(default)]
+    pub container_ports: BTreeMap<String, Vec<u16>>,
     /// Sum of the CPU limits of one replica's containers and sidecars, in thousandths of a processor; absent without any.
     #[serde(default)]
     pub cpu_limit_millis: Option<u64>,
@@ -353,6 +356,10 @@ fn component_of(plan: &Plan, component: &e2e_plan::Component) -> Component {
     let memory_limit = |container: &e2e_plan::Container| container.resources.memory_limit_bytes;
     let each_limit =
         component.pod.all_containers().filter_map(|container| Some((container.name.clone(), memory_limit(container)?)));
+    let each_ports = running().map(|container| {
+        let numbers = container.ports.iter().map(|port| port.number);
+        (container.name.clone(), numbers.collect())
+    });
     let cpu_limits = running().filter_map(|container| container.resources.cpu_limit_millis);
     Component {
         name: component.name.clone(),
@@ -363,6 +370,7 @@ fn component_of(plan: &Plan, component: &e2e_plan::Component) -> Component {
         probes: probes.collect(),
         memory_limit_bytes: running().map(memory_limit).sum(),
         container_memory_limit_bytes: each_limit.collect(),
+        container_ports: each_ports.collect(),
         cpu_limit_millis: cpu_limits.reduce(u64::saturating_add),
         termination_grace: component.pod.termination_grace,
         depends_on: component.depends_on.clone(),

@@ -91,12 +91,12 @@ pub enum Space {
 
 impl Action {
     /// Whether it ends programs or may do so, so that what they had not written is lost.
-    pub fn ends_programs(&self) -> bool {
+    pub(crate) fn ends_programs(&self) -> bool {
         !matches!(self, Self::Pause(_) | Self::Partition { .. } | Self::Delay { .. })
     }
 
     /// Whether the programs are asked to end and leave their Services, so that a drain can keep clients from noticing where others take over.
-    pub fn can_be_drained(&self) -> bool {
+    pub(crate) fn can_be_drained(&self) -> bool {
         matches!(self, Self::Delete | Self::Rollout)
     }
 

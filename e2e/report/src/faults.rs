@@ -84,7 +84,7 @@ const TENTH: u64 = 100;
 const EXPECTED: f64 = 10.0;
 
 /// The impact of each planned fault of a scenario, in the order of the declaration.
-pub fn impacts(data: &RunData, figures: &ScenarioResult) -> Vec<Impact> {
+pub(crate) fn impacts(data: &RunData, figures: &ScenarioResult) -> Vec<Impact> {
     let Some(faults) = data.faults.iter().find(|faults| faults.scenario == figures.name) else { return Vec::new() };
     let declared = data.request.scenarios.get(&figures.name);
     let timeout = declared.map_or(Duration::ZERO, |scenario| scenario.timeout);
@@ -116,7 +116,7 @@ pub(crate) fn seconds(ms: u64) -> String {
 }
 
 /// Requests of a scenario that failed because of planned faults.
-pub fn failed_in_faults(data: &RunData, figures: &ScenarioResult) -> u64 {
+pub(crate) fn failed_in_faults(data: &RunData, figures: &ScenarioResult) -> u64 {
     impacts(data, figures).iter().map(|impact| impact.failed).sum()
 }
 

@@ -1,16 +1,18 @@
-//! Finished runs in the order in which they were made: their figures, and where those shifted and stayed. Pure. Main types: [`Entry`], a line
-//! of `history.jsonl`, and [`Trend`].
+//! Finished runs in the order in which they were made: their figures, and where those shifted and stayed. Pure. Main type: [`Entry`], a line
+//! of `history.jsonl`.
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use e2e_figures::changes::{Change, changes};
-use e2e_plan::{target::Target, words::counted};
+use e2e_plan::{
+    target::Target,
+    words::{counted, number, signed_percent, sparkline},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     chart::{Lines, Mark, Series, Tone},
-    command,
-    compare::{self, spread},
+    command, compare,
     report::{Report, Verdict, html, table::Table},
 };
 
@@ -39,13 +41,13 @@ pub struct Entry {
 
 /// One figure over the runs of a series.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trend {
+struct Trend {
     /// Its name, with its unit.
-    pub name: String,
+    name: String,
     /// The index of each run that measured it, and what it measured.
-    pub values: Vec<(usize, f64)>,
+    values: Vec<(usize, f64)>,
     /// Where its level changed; [`Change::at`] counts in `values`.
-    pub changes: Vec<Change>,
+    changes: Vec<Change>,
 }
 
 impl Entry {
@@ -73,7 +75,7 @@ pub fn series(entries: &[Entry]) -> Vec<&Entry> {
 }
 
 /// The figures of a series that vary and are never 0.
-pub fn trends(series: &[&Entry]) -> Vec<Trend> {
+fn trends(series: &[&Entry]) -> Vec<Trend> {
     let names: std::collections::BTreeSet<&String> = series.iter().flat_map(|entry| entry.figures.keys()).collect();
     let trend = |name: &String| {
         let values = series.iter().enumerate().filter_map(|(at, entry)| Some((at, *entry.figures.get(name)?)));
@@ -88,7 +90,7 @@ pub fn trends(series: &[&Entry]) -> Vec<Trend> {
 /// The last `most` runs of the latest run's series as a table, and the trend of each figure over all of them, as Markdown.
 pub fn render(entries: &[Entry], most: usize) -> String {
     let series = series(entries);
-    let Some(last) = series.last() else { return format!("No run yet; `{}` makes one.\n", command::line("e2e")) };
+    let Some(last) = series.last() else { return format!("No run yet; `{}` makes one.\n", command::line("run")) };
     let trends = trends(&series);
     let mut text = format!("# {} on {}\n\n{}.\n\n", counted(series.len() as u64, "run"), last.target, last.series);
     let others = entries.len() - series.len();
@@ -102,7 +104,7 @@ pub fn render(entries: &[Entry], most: usize) -> String {
     for (at, entry) in series.iter().enumerate().skip(series.len().saturating_sub(most)) {
         let value = |trend: &&Trend| {
             let value = trend.values.iter().find(|(of, _)| *of == at);
-            value.map_or_else(|| "-".to_owned(), |(_, value)| spread(&[*value]))
+            value.map_or_else(|| "-".to_owned(), |(_, value)| number(*value, 4))
         };
         let cells = [entry.run_id.clone(), commit(entry), entry.verdict.word().to_owned()].into_iter();
         table.row(cells.chain(shown.iter().map(value)).collect::<Vec<_>>());
@@ -113,13 +115,13 @@ pub fn render(entries: &[Entry], most: usize) -> String {
         let values: Vec<f64> = trend.values.iter().map(|(_, value)| *value).collect();
         let change = |change: &Change| {
             let entry = series[trend.values[change.at].0];
-            format!("{:+.1}% from {} on ({})", change.relative * 100.0, entry.run_id, commit(entry))
+            format!("{} from {} on ({})", signed_percent(change.relative), entry.run_id, commit(entry))
         };
         let changes: Vec<String> = trend.changes.iter().map(change).collect();
         table.row([
             trend.name.clone(),
-            sparkline(&values),
-            spread(&values[values.len() - 1..]),
+            course(&values),
+            values.last().map_or_else(String::new, |latest| number(*latest, 4)),
             if changes.is_empty() { "none".to_owned() } else { changes.join("; ") },
         ]);
     }
@@ -151,7 +153,7 @@ fn chart(trend: &Trend, series: &[&Entry]) -> Option<String> {
     };
     let mark = |change: &Change| {
         let at = trend.values[change.at].0;
-        Mark { at: (at + 1) as f64, name: format!("{:+.1}%, {}", change.relative * 100.0, commit(series[at])) }
+        Mark { at: (at + 1) as f64, name: format!("{}, {}", signed_percent(change.relative), commit(series[at])) }
     };
     let chart = Lines {
         says: format!("{} over {}", trend.name, counted(series.len() as u64, "run")),
@@ -179,16 +181,9 @@ fn commit(entry: &Entry) -> String {
 const COLUMNS: usize = 30;
 
 /// The last values as bars between the lowest and the highest of them.
-fn sparkline(values: &[f64]) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+fn course(values: &[f64]) -> String {
     let values = &values[values.len().saturating_sub(COLUMNS)..];
-    let (low, high) =
-        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)));
-    let bar = |value: &f64| {
-        let share = if high > low { (value - low) / (high - low) } else { 0.5 };
-        BARS[((share * 7.0).round() as usize).min(7)]
-    };
-    values.iter().map(bar).collect()
+    sparkline(values, values.iter().copied().fold(f64::INFINITY, f64::min))
 }
 
 #[cfg(test)]
@@ -237,6 +232,6 @@ mod tests {
     fn no_run_is_no_history() {
         assert!(render(&[], 10).contains("No run yet"));
         assert_eq!(page(&[], 10), None);
-        assert_eq!(sparkline(&[1.0, 2.0, 3.0]), "▁▅█");
+        assert_eq!(course(&[1.0, 2.0, 3.0]), "▁▄█");
     }
 }

@@ -8,7 +8,7 @@ use e2e_figures::{
     stats::{Samples, Summary},
 };
 use e2e_kubelet::{exchange::Exchange, observation::Verdict};
-use e2e_plan::{ProbeAction, ProbeKind, target::Target};
+use e2e_plan::{ProbeAction, ProbeKind, duration::millis, target::Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,7 @@ fn of_probe(data: &RunData, figures: &ScenarioResult, component: &Component, spe
         component: component.name.clone(),
         container: spec.container.clone(),
         which: spec.which,
-        budget_ms: u64::try_from(spec.probe.timeout.as_millis()).unwrap_or(u64::MAX),
+        budget_ms: millis(spec.probe.timeout),
         window,
         at_rest: measured(&rest),
         over_time: if window.is_some() { stretches.collect() } else { Vec::new() },
@@ -143,7 +143,7 @@ pub(crate) fn at_rest<'a>(data: &RunData, exchanges: &[&'a Exchange]) -> Vec<&'a
 /// A scenario's window with its warm-up and what else it does around it.
 pub(crate) fn busy(data: &RunData, figures: &ScenarioResult) -> Range<u64> {
     let warm_up = data.request.scenarios.get(&figures.name).map_or(Duration::ZERO, |scenario| scenario.warm_up);
-    let before = u64::try_from(warm_up.as_millis()).unwrap_or(u64::MAX).saturating_add(AROUND_MS);
+    let before = millis(warm_up).saturating_add(AROUND_MS);
     let Range { start, end } = figures.window();
     start.saturating_sub(before)..end + AROUND_MS
 }

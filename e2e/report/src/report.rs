@@ -3,13 +3,13 @@
 pub mod annotations;
 pub mod build;
 pub mod comment;
-pub mod headline;
+mod headline;
 pub mod html;
 pub mod markdown;
 mod predict;
 pub mod snapshot;
 pub mod summary;
-pub(crate) mod table;
+pub mod table;
 pub mod timeline;
 pub mod topology;
 

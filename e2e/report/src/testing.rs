@@ -28,7 +28,7 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         "components": [{
             "name": "app", "kind": "Deployment", "desired": 1, "env": {}, "probes": [],
             "replicas": [{ "name": "app-0", "pod_ip": "10.0.0.1", "ports": [] }],
-            "memory_limit_bytes": 64 * MEBIBYTE,
+            "memory_limit_bytes": 64 * MEBIBYTE, "container_memory_limit_bytes": { "app": 64 * MEBIBYTE },
         }],
         "scenarios": {}, "control": "127.0.0.1:1", "up_ms": 0, "ready": true, "warnings": [],
     });

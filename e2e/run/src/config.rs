@@ -174,7 +174,7 @@ impl Config {
     }
 
     /// Whether cargo-nextest runs the suites.
-    pub fn needs_nextest(&self) -> bool {
+    pub(crate) fn needs_nextest(&self) -> bool {
         self.suites.starts_with(&["cargo".to_owned(), "nextest".to_owned()])
     }
 

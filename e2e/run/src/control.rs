@@ -25,7 +25,7 @@ use e2e_node::{
     doctor::{self, Case, Known},
     node::{Restart, Restarter, observe},
 };
-use e2e_plan::{Plan, Probe, ProbeKind};
+use e2e_plan::{Plan, Probe, ProbeKind, no_component};
 use e2e_report::{
     environment::Environment,
     run_dir::{self, RunDir},
@@ -152,8 +152,8 @@ fn pods_of<'a>(answers: &'a Answers, component: &str) -> Answer<Vec<&'a PodSpec>
     let pods: Vec<&PodSpec> = answers.pods.iter().filter(|pod| pod.component.name == component).collect();
     if pods.is_empty() {
         let known: BTreeSet<&str> = answers.pods.iter().map(|pod| pod.component.name.as_str()).collect();
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        return Err((StatusCode::NOT_FOUND, format!("there is no component {component}; there are {known}")));
+        let (message, remedy) = no_component(component, known);
+        return Err((StatusCode::NOT_FOUND, format!("{message}; {remedy}")));
     }
     Ok(pods)
 }

@@ -18,7 +18,7 @@ pub enum ExitCode {
     Incomplete = 5,
     /// `doctor` only: a probe fails and no single cause explains it. With [`Fail`](Self::Fail) the cause is known.
     Unexplained = 6,
-    /// `e2e --against` only: a loss was found and confirmed.
+    /// `run --against` only: a loss was found and confirmed.
     Slower = 7,
 }
 

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_load::clock::now_unix_ms;
-use e2e_node::{doctor::PoolUse, node::ProbeLog, poll::ticks};
+use e2e_node::{doctor::PoolUse, node::ProbeLog, poll::every};
 use e2e_report::{
     evidence::{
         CLUSTER, IMAGES, LOCKS, PODS, PROBES, PROCESSES, REDIS, RESOURCES, Resources, SATURATION, Sample, Saturation,
@@ -74,35 +74,21 @@ pub(crate) fn watch_resources(
     tasks.spawn(locks::watch(Arc::clone(&provider), pods.clone(), probing.snapshots.clone(), Arc::clone(&locks)));
     tasks.spawn(cluster_probes::probe(Arc::clone(&provider), pods.clone(), probing));
     let (used, sink) = (Arc::clone(&provider), Arc::clone(&samples));
-    tasks.spawn(async move {
-        let mut period = ticks(PERIOD);
-        loop {
-            period.tick().await;
-            let sample = sample_of(&used).await;
-            sink.lock().push(sample);
-        }
-    });
+    tasks.spawn(every(PERIOD, async move || {
+        let sample = sample_of(&used).await;
+        sink.lock().push(sample);
+    }));
     let (used, servers) = (Arc::clone(&provider), redis.clone());
-    tasks.spawn(async move {
-        let mut period = ticks(PERIOD);
-        loop {
-            period.tick().await;
-            servers.look(&used).await;
-        }
-    });
+    tasks.spawn(every(PERIOD, async move || servers.look(&used).await));
     let (sink, metered) = (Arc::clone(&saturation), pods.clone());
-    tasks.spawn(async move {
-        let mut period = ticks(PERIOD);
-        loop {
-            period.tick().await;
-            // A pod may get its address only when it starts.
-            let addresses = meters.iter().flat_map(|meter| addresses(&provider, meter, &metered)).collect::<Vec<_>>();
-            let readings = addresses.iter().map(|(meter, pod, address)| meter::read(meter, pod, *address));
-            for reading in futures_util::future::join_all(readings).await.into_iter().flatten() {
-                reading.add_to(&mut sink.lock());
-            }
+    tasks.spawn(every(PERIOD, async move || {
+        // A pod may get its address only when it starts.
+        let addresses = meters.iter().flat_map(|meter| addresses(&provider, meter, &metered)).collect::<Vec<_>>();
+        let readings = addresses.iter().map(|(meter, pod, address)| meter::read(meter, pod, *address));
+        for reading in futures_util::future::join_all(readings).await.into_iter().flatten() {
+            reading.add_to(&mut sink.lock());
         }
-    });
+    }));
     ResourceWatch { samples, saturation, redis, locks, probes, pods, _tasks: tasks }
 }
 

@@ -1,6 +1,6 @@
 //! The local machine and its processes. Main functions: [`host`], [`machine`], [`signal`].
 
-use std::path::PathBuf;
+use std::str::FromStr;
 
 use e2e_report::{evidence::Machine, request::Host};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -19,11 +19,6 @@ pub(crate) fn kernel() -> String {
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
 }
 
-/// The directories in which programs are looked for.
-pub(crate) fn path() -> Vec<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
-}
-
 pub(crate) fn pid(number: u32) -> Option<Pid> {
     i32::try_from(number).ok().and_then(Pid::from_raw)
 }
@@ -37,6 +32,16 @@ pub(crate) fn signal(process: u32, signal: Signal) {
 /// group has members, and Linux gives away all others before it gives away one again, so no stranger is met.
 pub(crate) fn signal_group(leader: u32, signal: Signal) {
     let _ = pid(leader).map(|leader| kill_process_group(leader, signal));
+}
+
+/// What `/proc` says of a process, as in `proc_pid_stat(5)`; nothing where it has none.
+pub(crate) fn stat(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default()
+}
+
+/// A field of it, counted from the state, a letter as in `ps`; before it is the command's name, which may hold blanks and parentheses.
+pub(crate) fn stat_field<T: FromStr>(stat: &str, index: usize) -> Option<T> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(index)?.parse().ok()
 }
 
 /// How busy this machine has been since boot, including time stolen by its hypervisor, which was unusable here. `None` without
@@ -69,6 +74,13 @@ fn cpus(stat: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_counted_behind_the_command_name() {
+        let stat = "42 (a) b) S 7 42 42 0 -1 4194560 1 2 3 4 11 22 33 44 20 0";
+        assert_eq!((stat_field(stat, 0), stat_field(stat, 1)), (Some('S'), Some(7)));
+        assert_eq!((11..15).filter_map(|index| stat_field::<u64>(stat, index)).sum::<u64>(), 110);
+    }
 
     #[test]
     fn idle_time_and_guests_do_not_count() {

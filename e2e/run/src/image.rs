@@ -30,7 +30,8 @@ pub use cargo::{CargoError, cargo_binaries};
 pub(crate) use context::directories;
 pub use error::{Cause, Error, Failure, Refusal};
 pub use process::Failed;
-pub use recipe::{AGENT_IMAGE, Recipe, Recipes, SANDBOX_IMAGE};
+pub(crate) use recipe::{AGENT_IMAGE, SANDBOX_IMAGE};
+pub use recipe::{Recipe, Recipes};
 pub(crate) use sandbox::{SANDBOX_VOLUMES, volume_path};
 
 /// How an image was provided, and how long it took.

@@ -7,7 +7,7 @@ use e2e_report::run_dir;
 
 use crate::provider::{
     Error,
-    docker::engine::Engine,
+    docker::engine::{Engine, Removed},
     k8s::{self, Cluster},
     local::OUTSIDE,
     owner::is_left_behind,
@@ -22,16 +22,10 @@ const UNOWNED_AGE: Duration = Duration::from_secs(600);
 /// What dead runs left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {
-    /// Containers.
-    pub containers: usize,
-    /// Networks.
-    pub networks: usize,
-    /// Volumes.
-    pub volumes: usize,
-    /// Namespaces of a cluster.
-    pub namespaces: usize,
+    of_engine: Removed,
+    namespaces: usize,
     /// Private directories of runs.
-    pub directories: usize,
+    directories: usize,
 }
 
 impl Leftovers {
@@ -42,10 +36,7 @@ impl Leftovers {
 
     /// Removes those of an engine.
     pub(crate) async fn remove_from_engine(&mut self, engine: &Engine) -> Result<(), Error> {
-        let removed = engine.remove_orphans().await?;
-        self.containers += removed.containers;
-        self.networks += removed.networks;
-        self.volumes += removed.volumes;
+        self.of_engine += engine.remove_orphans().await?;
         Ok(())
     }
 
@@ -71,7 +62,7 @@ impl Leftovers {
 
 impl std::fmt::Display for Leftovers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { containers, networks, volumes, namespaces, directories } = self;
+        let Self { of_engine: Removed { containers, networks, volumes }, namespaces, directories } = self;
         write!(f, "{containers} containers, {networks} networks, {volumes} volumes, ")?;
         write!(f, "{namespaces} namespaces, {directories} private directories")
     }

@@ -98,7 +98,7 @@ impl Progress {
     }
 
     /// Ends the last phase and prints how long each took.
-    pub fn phases_done(&self) {
+    pub(crate) fn phases_done(&self) {
         let mut phases = std::mem::take(&mut *self.phases.lock());
         let is_open = phases.current.is_some();
         phases.end();
@@ -119,7 +119,7 @@ impl Progress {
     }
 
     /// The same during removal, which continues even if standard error is closed.
-    pub fn parting_line(&self, text: impl AsRef<str>) {
+    pub(crate) fn parting_line(&self, text: impl AsRef<str>) {
         self.parting_plain(&self.timed(text.as_ref()));
     }
 
@@ -193,7 +193,7 @@ impl Progress {
     }
 
     /// Keeps the lines as they are, and what is shown next gets new ones.
-    pub fn rows_done(&self) {
+    pub(crate) fn rows_done(&self) {
         for (bar, _) in std::mem::take(&mut *self.rows.lock()).into_values() {
             bar.finish();
         }
@@ -217,15 +217,10 @@ impl Progress {
     }
 
     /// Removes the live figure.
-    pub fn live_done(&self) {
+    pub(crate) fn live_done(&self) {
         if let Some(bar) = self.live.lock().take() {
             bar.finish_and_clear();
         }
-    }
-
-    /// Time since the start.
-    pub fn elapsed(&self) -> String {
-        human(self.started.elapsed())
     }
 
     fn spinner(&self) -> ProgressBar {

@@ -4,6 +4,7 @@ pub mod against;
 mod bring_up;
 mod collect;
 pub mod comparison;
+mod connection;
 mod error;
 mod examine;
 pub mod history;
@@ -13,7 +14,6 @@ mod known;
 mod main;
 mod nextest;
 mod options;
-mod place;
 mod prepare;
 mod prepared;
 mod provide;
@@ -66,9 +66,9 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let started = Instant::now();
     let options = rooted(options);
     let body = async |system: &System, prepared: &Prepared, signal: &Signal| {
-        let up = work(system, prepared, &options, signal, progress).await?;
+        let up = work(system, prepared, signal, progress).await?;
         if options.hold {
-            hold(system, prepared, &options, signal, progress, started, up).await?;
+            hold(system, prepared, signal, progress, started, up).await?;
         }
         Ok(up)
     };
@@ -78,7 +78,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
         Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_changes: Vec::new() }
     } else {
         // Report the measurements even if the removal failed.
-        finish(&prepared, &options, progress, started, up)?
+        finish(&prepared, progress, started, up)?
     };
     removed.map(|()| outcome)
 }
@@ -106,20 +106,21 @@ async fn in_system<T>(
     // Before anything is created: from here on a signal ends the run cleanly.
     let signal = Signal::install()?;
     progress.phase("prepare");
-    let prepared = signal.or(Box::pin(prepare::prepare(options, progress))).await;
+    let prepared = signal.unless_interrupted(Box::pin(prepare::prepare(options, progress))).await;
     let prepared = prepared.ok_or(Error::NotStarted).flatten().inspect_err(|_| progress.phases_done())?;
 
     // Dropped at the end, once everything is removed.
-    let _reaper = Reaper::start(prepared.directory.path(), prepared.place.context());
+    let _reaper = Reaper::start(prepared.directory.path(), prepared.connection.context());
     progress.phase("build");
-    let provided = signal.insisted(&prepared, caught(Box::pin(provide(&prepared, options, &signal, progress)))).await;
+    let provided =
+        signal.unless_interrupted_twice(&prepared, caught(Box::pin(provide(&prepared, &signal, progress)))).await;
     let (provider, began) = match provided {
         Some(Ok(Ok(provided))) => provided,
         ended => {
             let failed = ended.map_or_else(|| prepared.interrupted(), error_of);
             progress.phase("remove");
             prepared.removing().iter().for_each(|line| progress.parting_line(line));
-            let removed = signal.insisted(&prepared, provide::abandon(&prepared)).await;
+            let removed = signal.unless_interrupted_twice(&prepared, provide::abandon(&prepared)).await;
             progress.phases_done();
             return Err(both(failed, prepared.removed(removed), progress));
         }
@@ -131,7 +132,7 @@ async fn in_system<T>(
     progress.live_done();
     progress.phase("remove");
     prepared.removing().iter().for_each(|line| progress.parting_line(line));
-    let removed = prepared.removed(signal.insisted(&prepared, system.remove(&prepared)).await);
+    let removed = prepared.removed(signal.unless_interrupted_twice(&prepared, system.remove(&prepared)).await);
     progress.phases_done();
     match worked {
         Ok(Ok(value)) => Ok(Ended { prepared, value, removed }),
@@ -141,21 +142,17 @@ async fn in_system<T>(
 
 /// Builds the suites and the system concurrently, and creates the provider. Returns it with the moment from which the bring-up
 /// counts.
-async fn provide(
-    prepared: &Prepared,
-    options: &Options,
-    signal: &Signal,
-    progress: &Progress,
-) -> Result<(Provider, Instant), Error> {
+async fn provide(prepared: &Prepared, signal: &Signal, progress: &Progress) -> Result<(Provider, Instant), Error> {
+    let Prepared { options, config, .. } = prepared;
     let suites = async {
-        if !options.up_only && prepared.config.needs_nextest() {
+        if !options.up_only && config.needs_nextest() {
             nextest::ensure(progress).await?;
-            nextest::build(&prepared.config.suites, options.filter.as_deref(), &prepared.root, progress).await?;
+            nextest::build(&config.suites, options.filter.as_deref(), &options.root, progress).await?;
         }
         Ok(())
     };
     let built = async { tokio::try_join!(provide::supply(prepared, progress), suites) };
-    let built = async { signal.or(built).await.ok_or_else(|| prepared.interrupted())? };
+    let built = async { signal.unless_interrupted(built).await.ok_or_else(|| prepared.interrupted())? };
     // A panic in one must not cut the other short.
     let (built, early) = tokio::join!(caught(built), provide::provide_early(prepared, signal, progress));
     let ((programs, ()), early) = (built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, early?);
@@ -177,16 +174,10 @@ fn both(error: Error, removed: Result<(), Error>, progress: &Progress) -> Error 
 }
 
 /// Everything between "it runs" and "it is removed".
-async fn work(
-    system: &System,
-    prepared: &Prepared,
-    options: &Options,
-    signal: &Signal,
-    progress: &Progress,
-) -> Result<Up, Error> {
+async fn work(system: &System, prepared: &Prepared, signal: &Signal, progress: &Progress) -> Result<Up, Error> {
     let interrupted = || prepared.interrupted();
-    let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
-    if !options.up_only {
+    let up = signal.unless_interrupted(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
+    if !prepared.options.up_only {
         progress.phase("suites");
         let odd = match up {
             Up::Ready | Up::Unready => suites::run(system, prepared, signal, progress).await?,
@@ -199,7 +190,7 @@ async fn work(
             progress.line(format!("`{}` ended abnormally: {}; {}", odd.command, odd.reason, odd.remedy));
         }
         progress.phase("evidence");
-        signal.or(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
+        signal.unless_interrupted(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
         if let Some(odd) = &odd {
             prepared.directory.write_json(run_dir::SUITES, odd)?;
         }
@@ -222,19 +213,14 @@ fn error_of<T>(ended: Result<Result<T, Error>, Box<dyn Any + Send>>) -> Error {
 }
 
 /// Makes the report and compares it with the snapshot.
-fn finish(
-    prepared: &Prepared,
-    options: &Options,
-    progress: &Progress,
-    started: Instant,
-    up: Up,
-) -> Result<Outcome, Error> {
+fn finish(prepared: &Prepared, progress: &Progress, started: Instant, up: Up) -> Result<Outcome, Error> {
+    let Prepared { options, config, .. } = prepared;
     let directory = prepared.directory.clone();
     let duration_ms = duration::millis(started.elapsed());
     directory.write_json(collect::DURATION, &duration_ms)?;
     let report = report_again(&directory)?;
-    ci::publish(&report, &prepared.root, progress);
-    let history = options.history(&prepared.config);
+    ci::publish(&report, &options.root, progress);
+    let history = options.history(config);
     let entries = history.append(&report).and_then(|()| history.read());
     if let Err(error) = &entries {
         progress.line(format!("this run is not in the history: {error}"));
@@ -244,10 +230,10 @@ fn finish(
     let is_comparable =
         options.is_unchanged() && is_worth_it && report.verdict != Verdict::Incomplete && up != Up::Stuck;
     let mut snapshot_changes = Vec::new();
-    if let Some(snapshots) = prepared.config.snapshots.as_ref().filter(|_| is_comparable) {
-        let (snapshots, accept) = (prepared.root.join(snapshots), options.update_snapshots);
+    if let Some(snapshots) = config.snapshots.as_ref().filter(|_| is_comparable) {
+        let (snapshots, accept) = (options.root.join(snapshots), options.update_snapshots);
         snapshot_changes.extend(snapshot::compare(&report, &snapshots, accept)?);
-        let names = &prepared.config.snapshot_figures;
+        let names = &config.snapshot_figures;
         if !names.is_empty() {
             let change = snapshot::compare_figures(names, &entries?, report.target, &snapshots, accept, progress)?;
             snapshot_changes.extend(change);
@@ -266,17 +252,16 @@ fn finish(
 async fn hold(
     system: &System,
     prepared: &Prepared,
-    options: &Options,
     signal: &Signal,
     progress: &Progress,
     started: Instant,
     up: Up,
 ) -> Result<(), Error> {
-    let exit = match (options.up_only, up) {
+    let exit = match (prepared.options.up_only, up) {
         (false, _) => {
-            let outcome = finish(prepared, options, progress, started, up)?;
+            let outcome = finish(prepared, progress, started, up)?;
             // Standard output belongs to the process that waits for this one.
-            outcome.summary(progress).iter().for_each(|summary| eprintln!("{summary}"));
+            outcome.summary().iter().for_each(|summary| eprintln!("{summary}"));
             outcome.say_where();
             outcome.exit
         }
@@ -291,7 +276,7 @@ async fn hold(
         .and_then(|()| rustix::stdio::dup2_stderr(&log))
         .map_err(|e| Error::Hold(e.into()))?;
     prepared.directory.write(HELD, &(exit as u8).to_string())?;
-    let _ = signal.or(system.stopped()).await;
+    let _ = signal.unless_interrupted(system.stopped()).await;
     Ok(())
 }
 

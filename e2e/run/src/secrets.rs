@@ -2,7 +2,11 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, ffi::OsStr, fs, io, path::Path};
 
-use e2e_report::run_dir::{self, EVIDENCE, RunDir};
+use e2e_plan::json::change_texts;
+use e2e_report::{
+    report::table::escaped,
+    run_dir::{self, EVIDENCE, RunDir},
+};
 use serde_json::Value;
 
 /// What stands in place of a secret text.
@@ -89,14 +93,12 @@ impl Secrets {
     }
 
     fn redact_strings(&self, data: &mut Value) {
-        match data {
+        change_texts(data, &mut |text| {
             // A word that is longer than the secret is the format's own, such as `passed`, or a name.
-            Value::String(text) if is_word(text) && !self.forms.contains(text) => {}
-            Value::String(text) => *text = self.redact(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.redact_strings(item)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| self.redact_strings(field)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
+            if !is_word(text) || self.forms.contains(text) {
+                *text = self.redact(text);
+            }
+        });
     }
 
     /// The same of XML: text between tags and the values of attributes, and no names of either.
@@ -104,7 +106,7 @@ impl Secrets {
         let hide = |text: &str| {
             let plain = from_xml(text);
             let redacted = self.redact(&plain);
-            if redacted == plain { text.to_owned() } else { to_xml(&redacted) }
+            if redacted == plain { text.to_owned() } else { escaped(&redacted) }
         };
         let mut redacted = String::with_capacity(text.len());
         let mut rest = text;
@@ -156,11 +158,6 @@ const ENTITIES: [(&str, &str); 8] = [
 /// The text that stands between tags of XML or in an attribute.
 fn from_xml(text: &str) -> String {
     ENTITIES.iter().fold(text.to_owned(), |text, (written, meant)| text.replace(written, meant))
-}
-
-/// A text as XML can write it in both places.
-fn to_xml(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Whether a text is a single word, as enumerations are written.
@@ -227,7 +224,7 @@ mod tests {
         fs::write(run.join("results/raw"), [&[0xff], secret.as_bytes()].concat()).unwrap();
         let xml = format!(
             "<a b=\"{}\">{}</a>",
-            to_xml(secret).replace('\n', "&#10;"),
+            escaped(secret).replace('\n', "&#10;"),
             secret.replace('&', "&amp;").replace('<', "&lt;")
         );
         run.write(run_dir::JUNIT, &xml).unwrap();

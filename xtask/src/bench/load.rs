@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use e2e_cli::failure::Ended;
+use e2e_plan::programs;
 use e2e_run::exit::ExitCode;
 use peers::{PEERS, Peer};
 use regex::Regex;
@@ -262,11 +263,7 @@ fn rate_and_memory(args: &Args, url: &str, connections: u32) -> Result<(f64, f64
 }
 
 fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into()])
-        .map(|directory| directory.join(program))
-        .find(|file| file.is_file())
+    programs::find(program, programs::path().into_iter().chain(["/usr/sbin".into()]))
 }
 
 #[cfg(test)]

@@ -60,9 +60,9 @@ async fn rounds(args: &Args, compose: &[&str], runs: &Path) -> Result<ExitCode> 
     println!("{:<6} {:>12} {:>12} {:>12} {:>15}", "round", "compose s", "docker s", "local s", "docker/compose");
     let (mut ratios, mut locals, mut dockers) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=args.rounds {
-        let compose = compose_up(compose, interrupts.come()).await?.as_secs_f64();
-        let docker = framework_up("docker", runs, interrupts.come()).await?.as_secs_f64();
-        let local = framework_up("local", runs, interrupts.come()).await?.as_secs_f64();
+        let compose = compose_up(compose, interrupts.recv()).await?.as_secs_f64();
+        let docker = framework_up("docker", runs, interrupts.recv()).await?.as_secs_f64();
+        let local = framework_up("local", runs, interrupts.recv()).await?.as_secs_f64();
         println!("{round:<6} {compose:>12.2} {docker:>12.2} {local:>12.2} {:>15.2}", docker / compose);
         ratios.push(docker / compose);
         dockers.push(docker);

@@ -49,9 +49,10 @@ pub(super) async fn watch(
         }
         sleep(PAUSE).await;
     }
-    // The answers mix two instances.
     if running_since(&report(control, pod, container).await?.status.state) != instance {
         eprintln!("{pod}/{container} exited during the probes; see `{}` and its log", command::line("status"));
+        // The answers mix two instances.
+        answers.clear();
     }
     Ok(answers)
 }

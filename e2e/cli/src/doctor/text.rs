@@ -16,8 +16,7 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
     if let Some(fix) = fix {
         let _ = writeln!(text, "fix: {}", fix.summary);
     }
-    let sent: u32 = evidence.iter().map(|trial| trial.sent).sum();
-    let counted = format!("{} different requests, {sent} in all", evidence.len());
+    let counted = format!("{} different requests, {} in all", evidence.len(), diagnosis.sent());
     let cause = match (cause, confidence) {
         (Some(cause), Confidence::Proven) => Some(format!("{cause} (proven both ways by {counted})")),
         (Some(cause), _) => Some(format!("{cause} (likely: consistent with {counted})")),

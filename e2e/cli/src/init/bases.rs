@@ -6,15 +6,41 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use e2e_plan::json::texts;
 use serde_json::Value;
 
 use super::files::{has_workloads, kustomization};
 
-/// A directory that may be the system, and the kustomizations that change it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The names of overlays that are meant for one machine.
+const FOR_DEVELOPMENT: [&str; 3] = ["dev", "local", "development"];
+
+/// A directory that may be the system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Top {
     pub(super) directory: PathBuf,
+    /// The kustomizations that change it.
     pub(super) overlays: Vec<PathBuf>,
+    /// The kustomizations that could stand in its place: each adds workloads to the base of all.
+    pub(super) siblings: Vec<PathBuf>,
+}
+
+impl Top {
+    fn alone(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), ..Self::default() }
+    }
+
+    /// Overlays with their base, or one of them where the base lacks what all of them add.
+    fn of_overlays(root: &Path, base: &Path, mut overlays: Vec<PathBuf>) -> Self {
+        let workloads = |directory: &Path| Workloads::of(&root.join(directory)).files;
+        let own = workloads(base);
+        if !overlays.iter().all(|overlay| workloads(overlay).difference(&own).next().is_some()) {
+            return Self { directory: base.to_owned(), overlays, siblings: Vec::new() };
+        }
+        let is_named = |name: &&str| overlays.iter().position(|overlay| overlay.ends_with(name));
+        let index = FOR_DEVELOPMENT.iter().find_map(is_named).unwrap_or_default();
+        let directory = overlays.remove(index);
+        Self { directory, overlays: Vec::new(), siblings: overlays }
+    }
 }
 
 /// The directories that no other one builds on; those with a single base between them as the overlays of that base.
@@ -39,15 +65,14 @@ pub(super) fn tops(root: &Path, directories: &[PathBuf]) -> Vec<Top> {
         let mut bases = shared.iter().filter(|base| !shared.iter().any(|other| below(other).contains(*base)));
         match (&group[..], bases.next(), bases.next()) {
             ([_, _, ..], Some(base), None) => {
-                let overlays = group.into_iter().cloned().collect();
-                tops.push(Top { directory: (*base).clone(), overlays });
+                tops.push(Top::of_overlays(root, base, group.into_iter().cloned().collect()));
             }
-            _ => tops.extend(group.into_iter().map(|top| Top { directory: top.clone(), overlays: Vec::new() })),
+            _ => tops.extend(group.into_iter().map(|top| Top::alone(top))),
         }
     }
     match tops.is_empty() {
         // They build on each other.
-        true => directories.iter().map(|top| Top { directory: top.clone(), overlays: Vec::new() }).collect(),
+        true => directories.iter().map(|top| Top::alone(top)).collect(),
         false => tops,
     }
 }
@@ -69,16 +94,31 @@ pub(super) fn reached<'a>(root: &Path, directories: &'a [PathBuf], from: &Path) 
 
 /// Whether a kustomization has a workload: of its own, of another directory, of a chart or of another place.
 pub(super) fn builds_workloads(directory: &Path) -> bool {
-    let Ok(directory) = directory.canonicalize() else { return false };
-    let (mut seen, mut open) = (BTreeSet::from([directory.clone()]), vec![directory]);
-    while let Some(directory) = open.pop() {
-        let (named, is_whole) = sources(&directory);
-        if !is_whole || named.iter().any(|path| has_workloads(path)) {
-            return true;
+    let Workloads { files, is_whole } = Workloads::of(directory);
+    !is_whole || !files.is_empty()
+}
+
+/// What a kustomization builds of its own files and those of the directories that it names.
+pub(super) struct Workloads {
+    /// The files with workloads.
+    pub(super) files: BTreeSet<PathBuf>,
+    /// Whether nothing comes from a chart or another place.
+    pub(super) is_whole: bool,
+}
+
+impl Workloads {
+    pub(super) fn of(directory: &Path) -> Self {
+        let mut found = Self { files: BTreeSet::new(), is_whole: true };
+        let (mut seen, mut open) = (BTreeSet::new(), Vec::from_iter(directory.canonicalize()));
+        while let Some(directory) = open.pop() {
+            let (named, is_whole) = sources(&directory);
+            found.is_whole &= is_whole;
+            let (directories, files): (Vec<_>, Vec<_>) = named.into_iter().partition(|path| path.is_dir());
+            found.files.extend(files.into_iter().filter(|file| has_workloads(file)));
+            open.extend(directories.into_iter().filter(|directory| seen.insert(directory.clone())));
         }
-        open.extend(named.into_iter().filter(|path| path.is_dir() && seen.insert(path.clone())));
+        found
     }
-    false
 }
 
 /// Whether a kustomization names a file or directory that is not there.
@@ -113,9 +153,7 @@ fn is_elsewhere(resource: &str) -> bool {
 /// The directories that a kustomization names, and those of the files that it names.
 fn named_paths(directory: &Path) -> BTreeSet<PathBuf> {
     let kustomization = read(directory);
-    let mut texts = Vec::new();
-    collect_texts(&kustomization, &mut texts);
-    let named = texts.into_iter().filter_map(|text| directory.join(text).canonicalize().ok());
+    let named = texts(&kustomization).into_iter().filter_map(|text| directory.join(text).canonicalize().ok());
     named.filter_map(|path| if path.is_file() { path.parent().map(Path::to_owned) } else { Some(path) }).collect()
 }
 
@@ -123,15 +161,6 @@ fn named_paths(directory: &Path) -> BTreeSet<PathBuf> {
 fn read(directory: &Path) -> Value {
     let text = kustomization(directory).and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     serde_saphyr::from_str(&text).unwrap_or_default()
-}
-
-fn collect_texts<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
-    match value {
-        Value::String(text) => texts.push(text),
-        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
-        Value::Object(fields) => fields.values().for_each(|value| collect_texts(value, texts)),
-        _ => {}
-    }
 }
 
 #[cfg(test)]
@@ -183,9 +212,37 @@ mod tests {
             .map(|(directory, overlays)| Top {
                 directory: directory.into(),
                 overlays: overlays.iter().map(PathBuf::from).collect(),
+                siblings: Vec::new(),
             })
             .collect();
         assert_eq!(tops(project.path(), &directories), expected);
+    }
+
+    /// A base without the application, and what each overlay adds to it.
+    #[rstest]
+    #[case::the_one_for_development(&["dev", "prod"], &["dev", "prod"], ("over/dev", &[][..], &["over/prod"][..]))]
+    #[case::the_local_one(&["demo", "local"], &["demo", "local"], ("over/local", &[][..], &["over/demo"][..]))]
+    #[case::the_first_one(&["eu", "us"], &["eu", "us"], ("over/eu", &[][..], &["over/us"][..]))]
+    #[case::one_that_adds_nothing(&["dev", "prod"], &["dev"], ("base", &["over/dev", "over/prod"][..], &[][..]))]
+    fn overlays_that_add_the_application(
+        #[case] overlays: &[&str],
+        #[case] adding: &[&str],
+        #[case] expected: (&str, &[&str], &[&str]),
+    ) {
+        let project =
+            project(&[("base/kustomization.yaml", "resources: [db.yaml]"), ("base/db.yaml", "kind: StatefulSet\n")]);
+        let add = |name: &str, text: &str| super::super::tests::write(project.path(), name, text);
+        for overlay in overlays {
+            let resources = if adding.contains(overlay) { "[../../base, web.yaml]" } else { "[../../base]" };
+            add(&format!("over/{overlay}/kustomization.yaml"), &format!("resources: {resources}"));
+            add(&format!("over/{overlay}/web.yaml"), WORKLOAD);
+        }
+        let over = overlays.iter().map(|overlay| Path::new("over").join(overlay));
+        let directories: Vec<PathBuf> = std::iter::once(PathBuf::from("base")).chain(over).collect();
+        let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
+        let (directory, overlays, siblings) = expected;
+        let expected = Top { directory: directory.into(), overlays: paths(overlays), siblings: paths(siblings) };
+        assert_eq!(tops(project.path(), &directories), [expected]);
     }
 
     #[rstest]

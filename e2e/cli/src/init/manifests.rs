@@ -1,15 +1,17 @@
 //! Where a project's manifests are. Main function: [`find`].
 
 use std::{
-    fs,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
-use e2e_run::config::MANIFESTS;
+use e2e_plan::manifests::{Head, heads};
+use e2e_report::command;
+use e2e_run::{Error, config::MANIFESTS};
 
 use super::{
-    bases::{self, Top},
-    files::{has_workloads, is_manifest, kustomization, names_its_files},
+    bases::{self, Top, Workloads},
+    files::{kustomization, read_of, workloads},
 };
 use crate::failure::BadInput;
 
@@ -17,46 +19,78 @@ use crate::failure::BadInput;
 const MAX_DEPTH: usize = 4;
 /// More than these help nobody to choose.
 const MAX_SHOWN: usize = 8;
+/// Directories of which each one stands for all the system, in one place or another.
+const ALTERNATIVES: [&str; 3] = ["environments", "envs", "overlays"];
+
 /// Where manifests are.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Directories, or the files of one that are manifests.
+    /// Directories and files.
     pub(super) paths: Vec<String>,
-    /// The other files, which `kubectl apply -f DIRECTORY` would refuse.
-    pub(super) others: Vec<String>,
+    /// What is wrong with the other files of those directories, each with its path.
+    pub(super) refused: Vec<String>,
     /// Kustomizations that build on the directory.
     pub(super) overlays: Vec<String>,
+    /// Kustomizations that could stand in its place, as it adds workloads to the base of all.
+    pub(super) siblings: Vec<String>,
     /// Other directories with workloads, which are no part of it.
     pub(super) elsewhere: Vec<String>,
 }
 
-/// The first of the usual directories, or else the only one that has workloads, apart from what a kustomization builds on.
-pub(super) fn find(root: &Path) -> Result<Found, BadInput> {
-    let directories = directories(root);
-    let Top { directory, overlays } = choose(root, &directories)?;
-    let part_of = |top: &PathBuf| bases::reached(root, &directories, top).into_iter().chain([top]).cloned().collect();
-    let parts: Vec<PathBuf> = overlays.iter().chain([&directory]).flat_map(|top| -> Vec<_> { part_of(top) }).collect();
-    let elsewhere = directories.iter().filter(|directory| !parts.contains(directory));
-    Ok(Found {
-        overlays: shown(&overlays),
-        elsewhere: elsewhere.map(|directory| super::shown(directory)).collect(),
-        ..named(root, &[super::shown(&directory)])
-    })
-}
-
-/// The manifests at paths: if other files stand in a directory, its manifests alone.
-pub(super) fn named(root: &Path, paths: &[String]) -> Found {
-    let mut found = Found::default();
-    for path in paths {
-        let (manifests, others) = sorted_out(root, Path::new(path));
-        if manifests.is_empty() || others.is_empty() {
-            found.paths.push(path.clone());
-        } else {
-            found.paths.extend(manifests);
-            found.others.extend(others);
+impl Found {
+    /// The paths with their plan, without the files that have no part in one: those of another program, and those with faults.
+    pub(super) fn planned<T>(
+        mut self,
+        root: &Path,
+        plan: impl Fn(&[String]) -> Result<T, Error>,
+    ) -> Result<(Self, T), Error> {
+        loop {
+            let errors = match plan(&self.paths) {
+                Err(Error::Plan(errors)) => errors,
+                planned => return planned.map(|planned| (self, planned)),
+            };
+            let fault = |path: &String| errors.iter().find(|error| error.location.file == Path::new(path));
+            let files: Vec<String> = self.paths.iter().flat_map(|path| files(root, path)).collect();
+            let (refused, kept): (Vec<_>, Vec<_>) = files.into_iter().partition(|path| fault(path).is_some());
+            let has_workloads = |path: &String| root.join(path).is_dir() || !workloads(&root.join(path)).is_empty();
+            if refused.is_empty() || !kept.iter().any(has_workloads) {
+                return Err(errors.into());
+            }
+            self.refused.extend(refused.iter().filter_map(fault).map(ToString::to_string));
+            self.paths = kept;
         }
     }
-    found
+
+    /// What is left out of the paths, in sentences.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        let refused = self.refused.iter().map(|fault| format!("Left out {fault}."));
+        let elsewhere = match &self.elsewhere[..] {
+            [] => None,
+            elsewhere => Some(format!("Does not include the manifests in {}.", elsewhere.join(", "))),
+        };
+        refused.chain(elsewhere).collect()
+    }
+}
+
+/// The first of the usual directories, or else the only one that has workloads, apart from what a kustomization builds on: the only one
+/// below the usual ones, or of all. Several of the usual ones are parts of one system if they have nothing in common.
+pub(super) fn find(root: &Path) -> Result<Found, BadInput> {
+    let directories = directories(root);
+    let tops = choose(root, &directories)?;
+    let all = |of: fn(&Top) -> Vec<PathBuf>| tops.iter().flat_map(of).collect::<Vec<PathBuf>>();
+    let (paths, overlays, siblings) =
+        (all(|top| vec![top.directory.clone()]), all(|top| top.overlays.clone()), all(|top| top.siblings.clone()));
+    let part_of = |top: &PathBuf| bases::reached(root, &directories, top).into_iter().chain([top]).cloned().collect();
+    let parts = [&overlays[..], &siblings, &paths].concat();
+    let parts: BTreeSet<PathBuf> = parts.iter().flat_map(|top| -> Vec<_> { part_of(top) }).collect();
+    let elsewhere: Vec<PathBuf> = directories.iter().filter(|directory| !parts.contains(*directory)).cloned().collect();
+    Ok(Found {
+        paths: shown(&paths),
+        overlays: shown(&overlays),
+        siblings: shown(&siblings),
+        elsewhere: shown(&elsewhere),
+        ..Found::default()
+    })
 }
 
 /// The directories that have workloads, those nearest to the root first. A chart's own files are no manifests.
@@ -68,113 +102,226 @@ fn directories(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn choose(root: &Path, directories: &[PathBuf]) -> Result<Top, BadInput> {
+fn choose(root: &Path, directories: &[PathBuf]) -> Result<Vec<Top>, BadInput> {
     let is_usual = |name: &&str| directories.iter().any(|directory| directory == Path::new(name));
     if let Some(usual) = MANIFESTS.into_iter().find(is_usual) {
-        return Ok(Top { directory: usual.into(), overlays: Vec::new() });
+        return Ok(vec![Top { directory: usual.into(), ..Top::default() }]);
     }
     let mut tops = bases::tops(root, directories);
     if tops.iter().any(|top| !bases::is_broken(&root.join(&top.directory))) {
         tops.retain(|top| !bases::is_broken(&root.join(&top.directory)));
     }
-    match &tops[..] {
-        [only] => Ok(only.clone()),
-        [] => Err(BadInput("no manifests are found; name their file or directory with --manifests".to_owned())),
-        tops => {
-            let more = if tops.len() > MAX_SHOWN { ", ..." } else { "" };
-            let one = |Top { directory, overlays }: &Top| match &shown(overlays)[..] {
-                [] => super::shown(directory),
-                overlays => format!("{} (the base of {})", super::shown(directory), overlays.join(", ")),
-            };
-            let choice: Vec<String> = tops.iter().take(MAX_SHOWN).map(one).collect();
-            Err(BadInput(format!(
-                "several directories have manifests: {}{more}; name those that make up the system, each with --manifests",
-                choice.join(", ")
-            )))
+    let of_usual = |name: &str| tops.iter().filter(|top| top.directory.starts_with(name)).cloned().collect::<Vec<_>>();
+    let usual: Vec<Vec<Top>> = MANIFESTS.into_iter().map(of_usual).filter(|tops| !tops.is_empty()).collect();
+    match (&usual[..], &tops[..]) {
+        ([parts], _) if parts.len() == 1 || are_one_system(root, parts) => Ok(parts.clone()),
+        (_, [_]) => Ok(tops),
+        (_, []) => Err(nothing(root)),
+        (_, tops) => Err(several(tops)),
+    }
+}
+
+/// Whether directories can be parts of one system: none stands for another one, and no name is in two of them.
+fn are_one_system(root: &Path, tops: &[Top]) -> bool {
+    let mut names = BTreeSet::new();
+    tops.iter().all(|Top { directory, siblings, .. }| {
+        let path = root.join(directory);
+        let (files, is_known) = match kustomization(&path) {
+            Some(_) => {
+                let Workloads { files, is_whole } = Workloads::of(&path);
+                (files.into_iter().collect(), is_whole)
+            }
+            None => (read_of(&path), !path.join("Chart.yaml").exists()),
+        };
+        let own: BTreeSet<String> = files.iter().flat_map(|file| workloads(file)).map(|head| head.name).collect();
+        let is_new = own.is_disjoint(&names);
+        names.extend(own);
+        is_known && is_new && siblings.is_empty() && alternatives(directory).is_none()
+    })
+}
+
+/// The directory whose directories each stand for all the system, if this is one of them.
+fn alternatives(directory: &Path) -> Option<&Path> {
+    let parent = directory.parent()?;
+    parent.file_name().is_some_and(|name| ALTERNATIVES.iter().any(|known| name == *known)).then_some(parent)
+}
+
+/// Why there is no manifest: what is there in its place.
+fn nothing(root: &Path) -> BadInput {
+    let mut foreign: Vec<(String, PathBuf)> = Vec::new();
+    for directory in super::directories(root, MAX_DEPTH) {
+        for file in read_of(&root.join(&directory)) {
+            let heads = heads(&file).into_iter().filter(Head::is_foreign).filter(|head| !head.api_version.is_empty());
+            let path = directory.join(file.file_name().unwrap_or_default());
+            foreign.extend(heads.map(|head| (head.kind, path.clone())));
         }
     }
+    foreign.sort();
+    foreign.dedup_by(|later, first| later.0 == first.0);
+    let kinds: Vec<String> =
+        foreign.iter().take(MAX_SHOWN).map(|(kind, path)| format!("{kind} in {}", path.display())).collect();
+    let instead = match &kinds[..] {
+        [] => String::new(),
+        kinds => format!(", only what Kubernetes itself does not have: {}", kinds.join(", ")),
+    };
+    BadInput(format!(
+        "no manifests of a workload, such as a Deployment, are found{instead}; name their file or directory with --manifests, or a \
+         command that prints them with --render"
+    ))
+}
+
+fn several(tops: &[Top]) -> BadInput {
+    let group = |top: &Top| alternatives(&top.directory).map(Path::to_owned);
+    let is_first = |(index, top): &(usize, &Top)| {
+        group(top).is_none() || !tops[..*index].iter().any(|earlier| group(earlier) == group(top))
+    };
+    let flags: Vec<String> = tops
+        .iter()
+        .enumerate()
+        .filter(is_first)
+        .map(|(_, top)| format!("--manifests {}", in_shell(super::shown(&top.directory))))
+        .collect();
+    let mut groups: Vec<PathBuf> = tops.iter().filter_map(group).collect();
+    groups.dedup();
+    let mut notes: Vec<String> = Vec::new();
+    for parent in groups {
+        let of_group = tops.iter().filter(|top| group(top).as_ref() == Some(&parent));
+        let names: Vec<String> = of_group.map(|top| super::shown(&top.directory)).collect();
+        if names.len() > 1 {
+            notes.push(format!("name only one of {}", names.join(", ")));
+        }
+    }
+    for Top { directory, overlays, .. } in tops.iter().filter(|top| !top.overlays.is_empty()) {
+        notes.push(format!("{} is the base of {}", super::shown(directory), shown(overlays).join(", ")));
+    }
+    let notes: String = notes.iter().map(|note| format!("\n  {note}")).collect();
+    let command = command::line(&format!("init {}", flags.join(" ")));
+    BadInput(format!("several directories have manifests; name those that make up the system: `{command}`{notes}"))
 }
 
 /// Whether a directory is a chart or a kustomization that builds workloads, or has a file with one.
 fn holds(directory: &Path) -> bool {
-    if kustomization(directory).is_some() {
-        return bases::builds_workloads(directory);
+    match kustomization(directory) {
+        Some(_) => bases::builds_workloads(directory),
+        None => {
+            directory.join("Chart.yaml").is_file() || read_of(directory).iter().any(|file| !workloads(file).is_empty())
+        }
     }
-    let mut files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    files.any(|path| path.is_file() && (path.ends_with("Chart.yaml") || has_workloads(&path)))
+}
+
+/// A path as a word of a command line.
+fn in_shell(path: String) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{path}'") }
 }
 
 fn shown(directories: &[PathBuf]) -> Vec<String> {
     directories.iter().map(|directory| super::shown(directory)).collect()
 }
 
-/// The files of a directory that are manifests, and the others. A kustomization and a chart name theirs themselves.
-fn sorted_out(root: &Path, directory: &Path) -> (Vec<String>, Vec<String>) {
-    let files = fs::read_dir(root.join(directory)).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
-    files.sort();
-    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    if files.iter().any(|path| names_its_files(&name(path))) {
-        return (Vec::new(), Vec::new());
+/// The files that a path stands for; itself where it names them.
+fn files(root: &Path, path: &str) -> Vec<String> {
+    let files = read_of(&root.join(path));
+    if files.is_empty() {
+        return vec![path.to_owned()];
     }
-    let is_read = |path: &PathBuf| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        matches!(extension, Some("yaml" | "yml" | "json")) && !name(path).starts_with('.')
-    };
-    // Text in another encoding is left to the plan.
-    let is_manifest = |path: &PathBuf| fs::read_to_string(path).map_or(true, |text| is_manifest(&text));
-    let (manifests, others): (Vec<_>, Vec<_>) = files.into_iter().filter(is_read).partition(is_manifest);
-    let place = if directory == Path::new(".") { Path::new("") } else { directory };
-    let shown =
-        |files: &[PathBuf]| -> Vec<String> { files.iter().map(|path| super::shown(&place.join(name(path)))).collect() };
-    (shown(&manifests), shown(&others))
+    let place = if path == "." { Path::new("") } else { Path::new(path) };
+    files.iter().map(|file| super::shown(&place.join(file.file_name().unwrap_or_default()))).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use e2e_run::{Options, planned};
+
     use super::{
         super::tests::{project, write},
         *,
     };
 
+    const NOTHING: &str = "no manifests of a workload, such as a Deployment, are found";
+
+    fn found(root: &Path) -> Result<Found, String> {
+        find(root).map_err(|error| error.to_string())
+    }
+
+    /// A Deployment of that name.
+    fn deployment(name: &str) -> String {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  selector: {{matchLabels: {{app: {name}}}}}\n  \
+             template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec: {{containers: [{{name: c, image: nginx}}]}}\n"
+        )
+    }
+
     #[test]
     fn the_usual_directory_the_only_one_or_a_choice() {
         let project = project(&[]);
         let add = |name: &str, text: &str| write(project.path(), name, text);
-        let found = || find(project.path()).map_err(|error| error.to_string()).map(|found| found.paths.join(", "));
+        let paths = || found(project.path()).map(|found| found.paths.join(", "));
         add("compose.yaml", "services: {}\n");
         add("node_modules/a/k8s/app.yaml", "kind: Deployment\n");
+        add(".github/app.yaml", "kind: Deployment\n");
         add("deploy/README.md", "");
-        assert_eq!(found(), Err("no manifests are found; name their file or directory with --manifests".to_owned()));
+        let nothing = format!(
+            "{NOTHING}; name their file or directory with --manifests, or a command that prints them with --render"
+        );
+        assert_eq!(paths(), Err(nothing));
         add("deploy/kubernetes/app.yaml", "apiVersion: apps/v1\r\nkind: Deployment\r\n");
-        assert_eq!(found(), Ok("deploy/kubernetes".to_owned()));
+        assert_eq!(paths(), Ok("deploy/kubernetes".to_owned()));
         add(
             "deploy/other/scale.yaml",
             "kind: HorizontalPodAutoscaler\nspec:\n  scaleTargetRef:\n    kind: Deployment\n",
         );
         add("deploy/other/package.json", "{\"kind\": \"library\", \"of\": {\"kind\": \"Job\"}}");
-        assert_eq!(found(), Ok("deploy/kubernetes".to_owned()));
-        add("chart/Chart.yaml", "");
-        add("chart/templates/app.yaml", "kind: Deployment\n");
-        let choice = "several directories have manifests: chart, deploy/kubernetes; name those that make up the system, each with \
-                      --manifests";
-        assert_eq!(found(), Err(choice.to_owned()));
+        assert_eq!(paths(), Ok("deploy/kubernetes".to_owned()));
+        add("my chart/Chart.yaml", "");
+        add("my chart/templates/app.yaml", "kind: Deployment\n");
+        assert_eq!(paths(), Ok("deploy/kubernetes".to_owned()), "the only one below a usual directory");
+        std::fs::rename(project.path().join("deploy"), project.path().join("services")).expect("a directory");
+        let command = command::line("init --manifests 'my chart' --manifests services/kubernetes");
+        let choice = format!("several directories have manifests; name those that make up the system: `{command}`");
+        assert_eq!(paths(), Err(choice.clone()));
         add("k8s/kustomization.yaml", "resources: [app.yaml]\n");
-        assert_eq!(found(), Err(choice.to_owned()));
+        assert_eq!(paths(), Err(choice));
         add("k8s/app.yaml", "kind: Deployment\n");
-        assert_eq!(found(), Ok("k8s".to_owned()));
-        let elsewhere = find(project.path()).map(|found| found.elsewhere).map_err(|error| error.to_string());
-        assert_eq!(elsewhere, Ok(vec!["chart".to_owned(), "deploy/kubernetes".to_owned()]));
+        assert_eq!(paths(), Ok("k8s".to_owned()));
+        let elsewhere = found(project.path()).map(|found| found.elsewhere);
+        assert_eq!(elsewhere, Ok(vec!["my chart".to_owned(), "services/kubernetes".to_owned()]));
+    }
+
+    #[rstest::rstest]
+    #[case::parts(&["k8s/api", "k8s/db", "tools/load"], Ok(&["k8s/api", "k8s/db"][..]))]
+    #[case::of_a_hidden_directory(&[".k8s"], Ok(&[".k8s"][..]))]
+    #[case::steps_of_one(&["k8s/one/web", "k8s/two/web"], Err("`"))]
+    #[case::parts_of_two_places(&["k8s/api", "deploy/db"], Err("`"))]
+    #[case::overlays(
+        &["k8s/overlays/dev", "k8s/overlays/prod"],
+        Err("--manifests k8s/overlays/dev`\n  name only one of k8s/overlays/dev, k8s/overlays/prod")
+    )]
+    fn directories_with_a_workload_each(#[case] directories: &[&str], #[case] expected: Result<&[&str], &str>) {
+        let project = project(&[]);
+        for directory in directories {
+            let name = directory.rsplit('/').next().unwrap_or_default();
+            write(project.path(), &format!("{directory}/app.yaml"), &deployment(name));
+        }
+        match (found(project.path()), expected) {
+            (Ok(found), Ok(paths)) => assert_eq!(found.paths, paths),
+            (Err(error), Err(end)) => assert!(error.ends_with(end), "{error}"),
+            (found, _) => panic!("{found:?}"),
+        }
     }
 
     #[rstest::rstest]
     #[case::job("job.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata:\n")]
-    #[case::in_quotes("web.yml", "apiVersion: apps/v1\nkind: \"ReplicaSet\" # two of them\nmetadata: {}\n")]
+    #[case::in_quotes("web.yml", "apiVersion: apps/v1\n\"kind\": \"ReplicaSet\"\t# two of them\nmetadata: {}\n")]
+    #[case::behind_a_byte_order_mark("web.yaml", "\u{feff}kind: Deployment\napiVersion: apps/v1\n")]
+    #[case::between_braces("web.yaml", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}}")]
     #[case::in_a_list("all.yaml", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n")]
+    #[case::in_a_list_of_its_kind("all.yaml", "kind: PodList\nitems:\n- apiVersion: v1\n  kind: Pod\n")]
     #[case::json(
         "web.json",
         "{\n  \"kind\" : \"ReplicationController\", \"apiVersion\": \"v1\", \"metadata\": {}\n}\n"
     )]
+    #[case::json_in_yaml("web.yaml", "{\n  \"kind\": \"Pod\", \"apiVersion\": \"v1\"\n}\n")]
     #[case::behind_dashes(
         "web.json",
         "{\"kind\": \"Service\"}\n---\n{\"apiVersion\": \"v1\", \"metadata\": {}, \"kind\": \"Pod\"}\n"
@@ -183,21 +330,52 @@ mod tests {
         "all.json",
         "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"kind\": \"CronJob\"}]}"
     )]
+    #[case::a_template("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ .Values.name }}\n")]
     fn each_way_to_write_a_workload(#[case] file: &str, #[case] text: &str) {
+        let project = project(&[(&format!("shop/{file}"), text), ("shop/README.md", "")]);
+        assert_eq!(found(project.path()), Ok(Found { paths: vec!["shop".to_owned()], ..Found::default() }));
+    }
+
+    #[test]
+    fn a_workload_in_utf_16() {
+        let bytes: Vec<u8> = "\u{feff}kind: Pod\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let project = project(&[("k8s/README.md", "")]);
+        std::fs::write(project.path().join("k8s/web.yaml"), bytes).expect("a file");
+        assert_eq!(found(project.path()).map(|found| found.paths), Ok(vec!["k8s".to_owned()]));
+    }
+
+    #[test]
+    fn kinds_that_are_not_of_kubernetes() {
         let project = project(&[
-            (&format!("shop/{file}"), text),
-            ("shop/README.md", ""),
-            ("shop/later.yaml", "---\n# nothing yet\n"),
+            ("k8s/a.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\n"),
+            ("k8s/b.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\n---\napiVersion: v1\nkind: Template\n"),
+            ("k8s/c.yaml", "apiVersion: v1\nkind: Service\n---\napiVersion: serving.knative.dev/v1\nkind: Service\n"),
         ]);
-        let add = |name: &str, text: &str| write(project.path(), &format!("shop/{name}"), text);
-        let found = || find(project.path()).map_err(|error| error.to_string());
-        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], ..Found::default() }));
+        let error = found(project.path()).expect_err("nothing to run");
+        let kinds = "only what Kubernetes itself does not have: Rollout in k8s/a.yaml, Service in k8s/c.yaml, Template in k8s/b.yaml;";
+        assert!(error.starts_with(&format!("{NOTHING}, {kinds}")), "{error}");
+    }
+
+    #[test]
+    fn files_that_cannot_be_planned_are_left_out() {
+        let web = deployment("web");
+        let project = project(&[("k8s/web.yaml", &web), ("k8s/later.yaml", "---\n# nothing yet\n")]);
+        let add = |name: &str, text: &str| write(project.path(), &format!("k8s/{name}"), text);
+        let planned = || {
+            let plan = |paths: &[String]| planned(&Options::new(project.path()), super::super::of_paths(paths).1);
+            let found = found(project.path()).expect("a directory").planned(project.path(), plan);
+            found.map(|(found, _)| found).map_err(|error| error.to_string())
+        };
+        assert_eq!(planned().map(|found| found.paths), Ok(vec!["k8s".to_owned()]));
         add("docker-compose.yml", "services: {web: {image: web}}\n");
-        let mut paths = vec![format!("shop/{file}"), "shop/later.yaml".to_owned()];
-        paths.sort();
-        let others = vec!["shop/docker-compose.yml".to_owned()];
-        assert_eq!(found(), Ok(Found { paths, others, ..Found::default() }));
-        add("kustomization.yaml", &format!("resources: [{file}]\n"));
-        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], ..Found::default() }));
+        add("no-selector.yaml", &deployment("other").replace("selector: {matchLabels: {app: other}}", ""));
+        let Found { paths, refused, .. } = planned().expect("a plan");
+        assert_eq!(paths, ["k8s/later.yaml", "k8s/web.yaml"]);
+        let starts =
+            ["k8s/docker-compose.yml:1:1, document 1: ", "k8s/no-selector.yaml:4:1, document 1: Deployment/other: "];
+        assert!(refused.iter().zip(starts).all(|(fault, start)| fault.starts_with(start)), "{refused:?}");
+        add("web.yaml", &web.replace("image: nginx", "imag: nginx"));
+        let error = planned().expect_err("no workload is left");
+        assert!(error.contains("web.yaml:8") && error.contains("no-selector.yaml"), "{error}");
     }
 }

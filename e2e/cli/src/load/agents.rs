@@ -31,7 +31,7 @@ pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Resul
     let mut interrupts = Interrupts::install()?;
     let result = tokio::select! {
         result = conduct(streams, &token, order, |snapshot| live.show(snapshot)) => Some(result?),
-        () = interrupts.come() => None,
+        () = interrupts.recv() => None,
     };
     live.end();
     let text = "interrupted: agents report only at the end, so there are no figures";

@@ -8,6 +8,7 @@ use e2e_load::{
     self_check::SelfCheck,
     stats::Summary,
 };
+use e2e_plan::words::signed_percent;
 use serde::Serialize;
 
 use crate::options::Format;
@@ -117,10 +118,10 @@ pub(super) fn self_check(check: &SelfCheck) -> String {
         .requests_per_cpu_second
         .map_or_else(String::new, |able| format!("; one core generates {able:.0} requests/s"));
     format!(
-        "self-check: measured p99 {:.1} ms, true p99 {:.1} ms ({:+.1}%){able}",
+        "self-check: measured p99 {:.1} ms, true p99 {:.1} ms ({}){able}",
         check.measured_ms_p99,
         check.expected_ms_p99,
-        check.deviation * 100.0
+        signed_percent(check.deviation)
     )
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use e2e_plan::words::counted;
-use e2e_report::command;
+use e2e_report::{command, report::table::Table};
 
 use super::{Judged, Study, judge::Fate};
 
@@ -29,14 +29,12 @@ pub(super) fn render(study: &Study, is_list: bool) -> String {
         lines.push(format!("  - to notice it, {}", judged.mutant.operator.remedy()));
         lines.push(format!("  - to try it: `{} --overlay {}`", command::line("run"), judged.overlay.display()));
     }
-    lines.extend([String::new(), "## All mutants".to_owned(), String::new()]);
-    lines.extend(["| mistake | change | result |".to_owned(), "| --- | --- | --- |".to_owned()]);
-    lines.extend(study.mutants.iter().map(|judged| {
-        let cells = [judged.mutant.operator.to_string(), judged.mutant.to_string(), judged.fate.to_string()];
-        let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
-        format!("| {} |", cells.join(" | "))
-    }));
-    lines.join("\n") + "\n"
+    let mut table = Table::new(["mistake", "change", "result"]);
+    for Judged { mutant, fate, .. } in &study.mutants {
+        table.row([mutant.operator.to_string(), mutant.to_string(), fate.to_string()]);
+    }
+    lines.extend([String::new(), "## All mutants".to_owned(), String::new(), table.markdown()]);
+    lines.join("\n").trim_end().to_owned() + "\n"
 }
 
 /// `61 killed (9 refused, 12 by lint, 30 with their cause, 10 by a failure), 8 survived`.

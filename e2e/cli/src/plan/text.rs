@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use e2e_plan::{Component, Container, Plan, Restart, Warning, target::Target, words::counted};
+use e2e_plan::{Component, Container, Missing, Plan, Restart, Warning, target::Target, words::counted};
 
 /// The plan in lines.
 pub(super) fn render(plan: &Plan, target: Target, warnings: &[Warning]) -> String {
@@ -100,7 +100,7 @@ pub(super) fn lines(plan: &Plan, target: Target, warnings: &[Warning]) -> Vec<St
         format!("{source}: {object} {path}{others}: {reason}")
     });
     let missing = plan.missing.iter().filter(|missing| !plan.is_made_in(missing, target));
-    missing.map(ToString::to_string).chain(warnings).collect()
+    Missing::lines(missing).into_iter().chain(warnings).collect()
 }
 
 #[cfg(test)]

@@ -50,12 +50,7 @@ impl Axis {
             let text = "--shards needs [shards] in .config/e2e.toml: the `component`, and the `overlay` that makes {n} shards of it";
             return Err(BadInput(text.to_owned()));
         };
-        if plan.component(&shards.component).is_none() {
-            let (name, known) = (&shards.component, plan.component_names());
-            return Err(BadInput(format!(
-                "shards.component is {name}, which is not in the manifests; components: {known}"
-            )));
-        }
+        plan.require_component(&shards.component).map_err(|error| BadInput(format!("shards.component: {error}")))?;
         for level in levels.iter().filter(|level| **level > 1) {
             let overlay = overlay(root, shards, *level);
             if !overlay.is_dir() {

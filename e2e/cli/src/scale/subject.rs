@@ -38,10 +38,7 @@ impl Subject {
                 only(several.map(|component| component.name.as_str()), "--component", "with several replicas")?
             }
         };
-        let component = plan.component(name).ok_or_else(|| {
-            let known = plan.component_names();
-            BadInput(format!("--component {name} is not in the manifests; components: {known}"))
-        })?;
+        let component = plan.require_component(name).map_err(|error| BadInput(format!("--component: {error}")))?;
         Ok(Self { axis: Axis::Replicas(Box::new(component.clone())), scenario })
     }
 

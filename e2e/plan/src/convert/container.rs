@@ -21,17 +21,18 @@ use crate::{
     pod::{Container, Port, Resources, Security, Volume},
     quantity,
     read::check_name,
+    suggest::placeholder,
 };
 
-/// Where a container stands in its pod.
+/// How a pod runs a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ContainerType {
     Init,
     Sidecar,
     Main,
 }
 
-impl Place {
+impl ContainerType {
     pub(super) fn of(field: &str, value: &K8sContainer) -> Self {
         match (field, value.restart_policy.as_deref()) {
             ("initContainers", Some("Always")) => Self::Sidecar,
@@ -46,7 +47,7 @@ pub(super) fn container(
     cursor: &Cursor<'_>,
     value: &K8sContainer,
     volumes: &BTreeMap<String, Volume>,
-    place: Place,
+    kind: ContainerType,
 ) -> Container {
     let faults = context.faults;
     if value.name.is_empty() {
@@ -65,7 +66,7 @@ pub(super) fn container(
         }
         Some(_) => {}
     }
-    if place == Place::Init {
+    if kind == ContainerType::Init {
         faults.keep(check_init(cursor, value));
     }
     Container {
@@ -76,14 +77,14 @@ pub(super) fn container(
         working_dir: value.working_dir.clone().filter(|path| !path.is_empty()),
         env: env(context, cursor, value),
         mounts: mounts(context, cursor, value.volume_mounts.as_deref().unwrap_or_default(), volumes),
-        resources: faults.keep(resources(&cursor.key("resources"), value)).unwrap_or_default(),
+        resources: resources(context, &cursor.key("resources"), value),
         probes: probes(context, cursor, value),
         hooks: hooks(context, cursor, value),
         security: faults
             .keep(security(cursor, value.security_context.as_ref(), context.spec.security_context.as_ref()))
             .unwrap_or_default(),
         ports: ports(context, &cursor.key("ports"), value.ports.as_deref().unwrap_or_default()),
-        is_sidecar: place == Place::Sidecar,
+        is_sidecar: kind == ContainerType::Sidecar,
     }
 }
 
@@ -129,28 +130,29 @@ fn port(cursor: &Cursor<'_>, value: &ContainerPort, before: &[Port]) -> Result<P
     Ok(Port { name, number, protocol })
 }
 
-fn resources(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<Resources, Error> {
+fn resources(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sContainer) -> Resources {
     let empty = BTreeMap::new();
     let given = value.resources.as_ref();
     let requests = given.and_then(|resources| resources.requests.as_ref()).unwrap_or(&empty);
     let limits = given.and_then(|resources| resources.limits.as_ref()).unwrap_or(&empty);
     let read = |field: &str, map: &BTreeMap<String, Quantity>, name: &str| {
         let parse = if name == "cpu" { quantity::millis } else { quantity::bytes };
-        let amount = map.get(name).map(|text| parse(&text.0)).transpose();
-        amount.map_err(|message| {
-            let remedy = if name == "cpu" {
+        let Quantity(text) = map.get(name)?;
+        let amount = parse(text).map_err(|message| {
+            let form = if name == "cpu" {
                 "write cores as `500m`, `0.5` or `2`"
             } else {
                 "write bytes as `128Mi`, `1G` or `134217728`"
             };
-            cursor.key(field).key(name).fail(ErrorKind::Value, message, remedy)
-        })
+            cursor.key(field).key(name).fail(ErrorKind::Value, message, placeholder(text).unwrap_or(form))
+        });
+        context.faults.keep(amount)
     };
     let resources = Resources {
-        memory_request_bytes: read("requests", requests, "memory")?,
-        memory_limit_bytes: read("limits", limits, "memory")?,
-        cpu_request_millis: read("requests", requests, "cpu")?,
-        cpu_limit_millis: read("limits", limits, "cpu")?,
+        memory_request_bytes: read("requests", requests, "memory"),
+        memory_limit_bytes: read("limits", limits, "memory"),
+        cpu_request_millis: read("requests", requests, "cpu"),
+        cpu_limit_millis: read("limits", limits, "cpu"),
     };
     let pairs = [
         ("memory", resources.memory_request_bytes, resources.memory_limit_bytes),
@@ -162,14 +164,11 @@ fn resources(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<Resources, Err
         {
             let text = |map: &BTreeMap<String, Quantity>| map.get(name).map(|text| text.0.clone()).unwrap_or_default();
             let message = format!("the {name} request {} is above the limit {}", text(requests), text(limits));
-            return Err(cursor.key("requests").key(name).fail(
-                ErrorKind::Value,
-                message,
-                "lower the request or raise the limit",
-            ));
+            let cursor = cursor.key("requests").key(name);
+            context.faults.push(cursor.fail(ErrorKind::Value, message, "lower the request or raise the limit"));
         }
     }
-    Ok(resources)
+    resources
 }
 
 /// The container's settings win over the pod's.

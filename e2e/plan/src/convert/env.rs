@@ -127,7 +127,8 @@ fn text(context: &Context<'_>, cursor: &Cursor<'_>, value: Value) -> Result<Valu
     }
     let Value::Binary(Binary { name, key, bytes }) = value else { return Ok(value) };
     let note = "is not UTF-8: containers get U+FFFD for each byte that is not, and kubelets of 1.34 and 1.35 refuse it until they are patched";
-    context.stores.note(cursor, Note::everywhere(format!("key `{key}` of `{name}` {note}")));
+    let remedy = "if the manifest has plain text there, write it under `stringData`";
+    context.stores.note(cursor, Note::everywhere(format!("key `{key}` of `{name}` {note}; {remedy}")));
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

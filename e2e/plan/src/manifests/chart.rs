@@ -1,6 +1,6 @@
 //! Charts of helm: which paths are one, and what their templates make. Main function: [`render`].
 
-use std::{env, ffi::OsStr, path::Path};
+use std::{ffi::OsStr, path::Path};
 
 use super::{
     command,
@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     Error,
+    document::DEFAULT_NAMESPACE,
+    forms::is_label,
     node::Node,
+    programs,
     yaml::{Dialect, documents},
 };
 
@@ -20,8 +23,6 @@ const PACKAGE: &str = "tgz";
 const RELEASE_MAX: usize = 53;
 /// The name of a release whose chart's name is none for a release.
 const RELEASE: &str = "e2e";
-/// The namespace of the release, which is the one of objects without a namespace.
-const NAMESPACE: &str = "default";
 
 /// Whether a path is a chart's directory, or a chart in one file.
 pub(super) fn is_chart(path: &Path) -> bool {
@@ -30,7 +31,7 @@ pub(super) fn is_chart(path: &Path) -> bool {
 
 /// The objects of a chart as helm writes them, with its hooks and definitions. `shown` is the path as people name it.
 pub(super) fn render(path: &Path, shown: &Path, root: &Path) -> Result<String, Error> {
-    if !is_installed("helm") {
+    if programs::find("helm", programs::path()).is_none() {
         let message = "a chart is rendered by helm, which is not installed";
         let remedy = "install helm 3 or newer, or set `render` to a command that writes the manifests";
         return Err(Error::of_file(shown, message, remedy));
@@ -51,7 +52,7 @@ pub(super) fn render(path: &Path, shown: &Path, root: &Path) -> Result<String, E
     };
     let described = run(&["show", "chart", &named])?.map_err(|reason| failed(reason, None))?;
     let release = release(&described);
-    let arguments = ["template", &release, &named, "--namespace", NAMESPACE, "--include-crds"];
+    let arguments = ["template", &release, &named, "--namespace", DEFAULT_NAMESPACE, "--include-crds"];
     run(&arguments)?.map_err(|reason| {
         let known = remedy(&reason, Some((&named, path.join(LOCK).is_file())));
         let (what, flag) = match reason.contains("requires kubeVersion") {
@@ -66,21 +67,12 @@ pub(super) fn render(path: &Path, shown: &Path, root: &Path) -> Result<String, E
 
 /// The name of a release of a chart: the chart's own, where releases may have it.
 fn release(description: &str) -> String {
-    let read = documents(Path::new(CHART), description, Dialect::Kubectl);
+    let read = documents(Path::new(CHART), description, Dialect::Go);
     let name = read.nodes.first().and_then(|node| node.get("name")).and_then(Node::text).unwrap_or_default();
-    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_label = |label: &str| {
-        !label.is_empty() && label.chars().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
-    };
     match name.len() <= RELEASE_MAX && is_label(name) {
         true => name.to_owned(),
         false => RELEASE.to_owned(),
     }
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 #[cfg(test)]

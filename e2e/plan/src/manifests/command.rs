@@ -2,12 +2,15 @@
 
 use std::{
     borrow::Cow,
-    io::Read,
+    io::{self, Read},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::helm;
 use crate::{Error, overrides};
@@ -33,15 +36,9 @@ pub(super) fn run(command: &[String], directory: &Path) -> Result<Result<String,
     let Some((program, arguments)) = command.split_first() else {
         return Err(fail("the command is empty".into(), "write the program and its arguments"));
     };
-    let child = Command::new(program)
-        .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let child = spawned(Command::new(program).args(arguments).current_dir(directory));
     let child = child.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => fail("there is no such program".into(), "install it, or correct its name"),
+        io::ErrorKind::NotFound => fail("there is no such program".into(), "install it, or correct its name"),
         _ => fail(format!("it cannot be started: {error}"), "check its permissions"),
     })?;
     let ended = within(child, LIMIT).map_err(|message| fail(message, "run it on its own to see why"))?;
@@ -72,8 +69,14 @@ fn reason(stderr: &str) -> String {
     let logged = |line: &str| line.starts_with('E') && line.contains(".go:");
     for (index, line) in lines().enumerate() {
         match line.split_once("err=").filter(|_| logged(line)) {
-            // The text stands in the lines up to `>`.
-            Some((_, "<")) => return lines().nth(index + 1).unwrap_or(line).to_owned(),
+            // The text stands in the lines up to `>`; in many, the last one says what is wrong with those before it.
+            Some((_, "<")) => {
+                let text: Vec<&str> = lines().skip(index + 1).take_while(|line| *line != ">").collect();
+                return match &text[..] {
+                    [first, _, _, .., last] => format!("{first} ... {last}"),
+                    lines => lines.join(" "),
+                };
+            }
             Some((_, text)) => return text.trim_matches('"').to_owned(),
             None => {}
         }
@@ -92,7 +95,23 @@ struct Ended {
     stderr: String,
 }
 
+/// A command that runs in a process group of its own, so that what it starts can be ended with it.
+fn spawned(command: &mut Command) -> io::Result<Child> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()
+}
+
+/// What came of a command; at the limit it is ended with everything that it started.
 fn within(mut child: Child, limit: Duration) -> Result<Ended, String> {
+    let ended = ended(&mut child, limit);
+    if ended.is_err() {
+        // Whoever has ended by now needs no signal.
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        let _ = child.wait();
+    }
+    ended
+}
+
+fn ended(child: &mut Child, limit: Duration) -> Result<Ended, String> {
     let began = Instant::now();
     // Read side by side, so that neither pipe fills up.
     let read = |stream: Option<Box<dyn Read + Send>>| {
@@ -111,11 +130,7 @@ fn within(mut child: Child, limit: Duration) -> Result<Ended, String> {
         match child.try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) if began.elapsed() < limit => std::thread::sleep(Duration::from_millis(5)),
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("it was still running after {} s", limit.as_secs()));
-            }
+            Ok(None) => return Err(format!("it was still running after {} s", limit.as_secs())),
             Err(error) => return Err(format!("it cannot be waited for: {error}")),
         }
     };
@@ -126,9 +141,13 @@ fn within(mut child: Child, limit: Duration) -> Result<Ended, String> {
     Ok(Ended { success: status.success(), stdout: text(stdout)?, stderr: text(stderr)? })
 }
 
-/// The command that builds a kustomization, or what to do where this machine has none that knows all keys.
-pub(super) fn kustomize(directory: &Path) -> Result<Vec<String>, String> {
+/// The command that builds a kustomization, or what to do where this machine has none that knows all keys. For charts it needs helm.
+pub(super) fn kustomize(directory: &Path, has_charts: bool) -> Result<Vec<String>, String> {
     let directory = directory.display().to_string();
+    if has_charts && output(&["helm", "version"].map(str::to_owned), Path::new(".")).is_err() {
+        return Err("install helm 3 or newer, with which kustomize renders charts".to_owned());
+    }
+    let charts = has_charts.then(|| "--enable-helm".to_owned());
     let mut found = Vec::new();
     let candidates: [(&[&str], &[&str]); 2] = [
         (&["kustomize", "version"], &["kustomize", "build"]),
@@ -139,7 +158,7 @@ pub(super) fn kustomize(directory: &Path) -> Result<Vec<String>, String> {
         let Ok(text) = output(&ask, Path::new(".")) else { continue };
         match kustomize_version(&text) {
             Some(version) if version >= KUSTOMIZE_MIN => {
-                return Ok(build.iter().map(|&part| part.to_owned()).chain([directory]).collect());
+                return Ok(build.iter().map(|&part| part.to_owned()).chain(charts).chain([directory]).collect());
             }
             Some((major, minor)) => found.push(format!("{} has kustomize {major}.{minor}", ask[0])),
             None => found.push(format!("{} has an older kustomize", ask[0])),
@@ -207,7 +226,12 @@ mod tests {
     #[case::logged("E1128 12:00:00.1  9 run.go:72] \"command failed\" err=\"no such \\\"x\\\"\"\n", "no such \\\"x\\")]
     #[case::logged_in_lines(
         "E1128 12:00:00.1  9 run.go:72] \"command failed\" err=<\n\tcannot fetch\n\t: exit status 128\n >\n",
-        "cannot fetch"
+        "cannot fetch : exit status 128"
+    )]
+    #[case::logged_with_what_it_is_about(
+        "E1128 12:00:00.1  9 run.go:72] \"command failed\" err=<\n\tno chart of: `\n\tname: redis\n\tversion: 1\n\t`: must specify \
+         --enable-helm\n >\n",
+        "no chart of: ` ... `: must specify --enable-helm"
     )]
     fn reasons(#[case] stderr: &str, #[case] expected: &str) {
         assert_eq!(reason(stderr), expected);
@@ -226,18 +250,20 @@ mod tests {
         assert_eq!(shown(&command), expected);
     }
 
-    #[test]
-    fn a_program_that_outlives_the_command_does_not_hold_it() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "sleep 3 & echo done"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let ended = within(command.spawn().unwrap(), Duration::from_millis(500)).map(|ended| ended.stdout);
-        assert_eq!(ended.unwrap_err(), "it ended, and a program that it started kept its output open");
-    }
-
-    #[test]
-    fn a_command_that_does_not_end_is_ended() {
-        let child = Command::new("sleep").arg("60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let ended = within(child, Duration::from_millis(20)).map(|ended| ended.success);
-        assert_eq!(ended.unwrap_err(), "it was still running after 0 s");
+    #[rstest]
+    #[case::it_still_runs("sleep 1000 & echo $! > pid; wait", "it was still running after 1 s")]
+    #[case::it_has_ended("sleep 1000 & echo $! > pid", "it ended, and a program that it started kept its output open")]
+    fn what_a_command_started_is_ended_with_it(#[case] script: &str, #[case] expected: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let child = spawned(Command::new("sh").args(["-c", script]).current_dir(directory.path())).unwrap();
+        assert_eq!(within(child, Duration::from_secs(1)).map(|ended| ended.stdout).unwrap_err(), expected);
+        let pid = std::fs::read_to_string(directory.path().join("pid")).unwrap();
+        // One that has ended has no command line, whether or not anybody has waited for it.
+        let is_there = || std::fs::read(format!("/proc/{}/cmdline", pid.trim())).is_ok_and(|line| !line.is_empty());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while is_there() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!is_there(), "the program that it started is still running");
     }
 }

@@ -22,6 +22,7 @@ use self::{
 use super::read_text;
 use crate::{
     Document, Error, ErrorKind, Faults, Manifest, Objects,
+    document::DEFAULT_NAMESPACE,
     node::{FieldPath, Node, Tree},
 };
 
@@ -91,7 +92,7 @@ impl Resource {
 /// The namespace that an object is in: `default` where it says nothing.
 fn namespace(object: &Document) -> &str {
     match object.namespace() {
-        "" if !object.is_cluster_scoped() => "default",
+        "" if !object.is_cluster_scoped() => DEFAULT_NAMESPACE,
         namespace => namespace,
     }
 }
@@ -111,6 +112,13 @@ pub(super) struct Build {
     pub(super) faults: Faults,
     /// What only kustomize itself can do, if there is anything; the resources are not what it would make of them then.
     pub(super) beyond: Vec<Error>,
+}
+
+impl Build {
+    /// Whether kustomize needs helm for what is beyond this program.
+    pub(super) fn has_charts(&self) -> bool {
+        self.beyond.iter().any(|error| error.message.starts_with("`helmChart"))
+    }
 }
 
 /// Builds the kustomization of a directory, on a base where it is an overlay.

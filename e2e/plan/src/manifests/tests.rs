@@ -197,6 +197,44 @@ fn a_generated_map_is_changed_by_an_overlay() {
     "x",
     "x: no *.yaml, *.yml or *.json file is in it; name the directories below it that have some: x/api, x/db"
 )]
+#[case::in_another_language(
+    &[("x.jsonnet", "{}")],
+    "x.jsonnet",
+    "x.jsonnet: it is Jsonnet, from which a program makes manifests; set `render` in .config/e2e.toml to the command that makes \
+     manifests of it, such as `[\"jsonnet\", \"--yaml-stream\", \"FILE\"]`"
+)]
+#[case::in_another_language_alone(
+    &[("x/web.cue", "web: {}")],
+    "x",
+    "x: no *.yaml, *.yml or *.json file is in it; set `render` in .config/e2e.toml to the command that makes manifests of it, such as \
+     `[\"cue\", \"export\", \"--out\", \"yaml\", \"FILE\"]`"
+)]
+#[case::of_ytt(
+    &[("x.yaml", "#@ load(\"@ytt:data\", \"data\")\n---\nkind: Deployment\nspec: {replicas: #@ data.values.replicas\n}\n")],
+    "x.yaml",
+    "x.yaml:1:1: the line is an instruction for ytt; let ytt make manifests of it: `render = [\"ytt\", \"--file\", \"DIRECTORY\"]` in \
+     .config/e2e.toml"
+)]
+#[case::of_open_shift(
+    &[("x.yaml", "apiVersion: template.openshift.io/v1\nkind: Template\nmetadata: {name: shop}\nobjects: []\nparameters: []\n")],
+    "x.yaml",
+    "x.yaml:1:1, document 1: Template: an OpenShift Template is no manifest: `oc process` makes manifests of it; let it: \
+     `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \"NAME=VALUE\"` for \
+     each parameter that needs a value"
+)]
+#[case::of_open_shift_before_it_had_groups(
+    &[("x.yaml", "apiVersion: v1\nkind: Template\nmetadata: {name: shop}\nobjects: []\n")],
+    "x.yaml",
+    "x.yaml:1:1, document 1: Template: an OpenShift Template is no manifest: `oc process` makes manifests of it; let it: \
+     `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \"NAME=VALUE\"` for \
+     each parameter that needs a value"
+)]
+#[case::a_kustomization_of_another_name(
+    &[("x/kustomize.yaml", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: []\n")],
+    "x",
+    "x/kustomize.yaml:1:1, document 1: Kustomization: a kustomization is no manifest, and has its meaning under the name \
+     kustomization.yaml alone; rename the file, and name its directory"
+)]
 #[case::unknown_key(
     &[("x/kustomization.yaml", "resources: []\nnamePrefixes: a-\n")],
     "x",

@@ -329,6 +329,22 @@ fn each_namespace_has_names_of_its_own() {
     assert!(refused.contains(line), "{refused}");
 }
 
+/// Each pod gets the settings of its own namespace, also where those of two namespaces are equal and a third one has others.
+#[test]
+fn equal_settings_of_two_namespaces_are_not_those_of_a_third() {
+    let of = |namespace: &str, level: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings, namespace: {namespace}}}\ndata: {{level: {level}}}\n---\n\
+             apiVersion: v1\nkind: Pod\nmetadata: {{name: {namespace}, namespace: {namespace}}}\nspec: {{containers: [{{name: x, image: x, \
+             envFrom: [{{configMapRef: {{name: settings}}}}]}}]}}\n---\n"
+        )
+    };
+    let plan = plan_of(&(of("b", "info") + &of("c", "info") + &of("a", "debug")));
+    let level = |name: &str| component(&plan, name).pod.containers[0].env[0].value.clone();
+    assert_eq!(["a", "b", "c"].map(level), ["debug", "info", "info"].map(|level| Value::Plain(level.to_owned())));
+    assert_eq!(plan.objects.iter().filter(|object| object.kind == "ConfigMap").count(), 2);
+}
+
 /// `default` is the namespace of what names none.
 #[test]
 fn no_namespace_and_the_default_one_are_the_same() {

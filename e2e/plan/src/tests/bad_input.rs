@@ -23,7 +23,7 @@ use super::*;
 #[case::template(
     "  replicas: 2",
     "  replicas: {{ .Values.replicas }}",
-    "app.yaml:6:14: the line is a template, not YAML; name the chart's directory, which has a Chart.yaml, or set `render` to a command that writes the manifests"
+    "app.yaml:6:14: the line is a template, not YAML; set `render` to a command that fills it in, or name the directory of the chart, if there is a Chart.yaml"
 )]
 #[case::list(
     "apiVersion: apps/v1\nkind: Deployment\n",
@@ -35,6 +35,22 @@ use super::*;
     "  name: backend\nspec:\n  replicas",
     "  labels: {}\nspec:\n  replicas",
     "app.yaml:1:1, document 1: Deployment: the document has no metadata.name; add `metadata.name: <name>`"
+)]
+#[case::a_number_as_name(
+    "  name: backend\nspec:\n  replicas",
+    "  name: 123\nspec:\n  replicas",
+    "app.yaml:4:9, document 1: Deployment: metadata.name: expected a string, found an integer; put the value in quotes"
+)]
+#[case::dashes_before_a_key(
+    "---\napiVersion: v1\nkind: ConfigMap",
+    "---\n---apiVersion: v1\nkind: ConfigMap",
+    "app.yaml:52:1, document 3: `---apiVersion` is read as a key; let `---` stand alone on its line"
+)]
+#[case::encrypted(
+    "  password: hunter2\n",
+    "  password: hunter2\nsops: {mac: x}\n",
+    "app.yaml:65:7, document 4: Secret/keys: the object is encrypted with SOPS; decrypt it in `render`, such as `render = [\"sops\", \
+     \"--decrypt\", \"FILE\"]`, or leave it out and give the values in .config/e2e.toml: `[secret.\"keys\"]`"
 )]
 #[case::no_metadata(
     "metadata:\n  name: backend\nspec:",
@@ -81,6 +97,12 @@ fn documents(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     "port: 80, targetPort",
     "port: 80, targetport",
     "app.yaml:50:30, document 2: Service/backend: spec.ports[http].targetport: unknown field; did you mean `targetPort`?"
+)]
+#[case::a_selector_of_two_sorts(
+    "  selector: {app: backend}\n  ports",
+    "  selector: {matchLabels: {app: backend}}\n  ports",
+    "app.yaml:48:27, document 2: Service/backend: spec.selector.matchLabels: expected a string, found a map; write the labels directly \
+     under `selector`, without `matchLabels`"
 )]
 #[case::misplaced(
     "  replicas: 2",

@@ -355,6 +355,25 @@ fn values(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));
 }
 
+/// All placeholders of an object, also beside one in its name and several in one map.
+#[test]
+fn every_placeholder_is_told_at_once() {
+    let text = base_with("  name: backend\nspec:", "  name: ${NAME}\n  labels: {a: \"${A}\", b: \"${B}\"}\nspec:")
+        .replace("replicas: 2", "replicas: ${REPLICAS}")
+        .replace("cpu: 100m, memory: 64Mi", "cpu: \"${CPU}\", memory: \"${MEMORY}\"")
+        .replace("containerPort: 8000", "containerPort: ${PORT}");
+    let error = error_of(&text);
+    for name in ["${NAME}", "${A}", "${B}", "${CPU}", "${MEMORY}"] {
+        assert!(error.contains(&format!("`{name}`")), "{name} is not in: {error}");
+    }
+    for path in ["spec.replicas", "ports[http].containerPort"] {
+        assert!(
+            error.contains(&format!("{path}: expected an integer, found a string; fill in the placeholder")),
+            "{error}"
+        );
+    }
+}
+
 /// A cluster is given every declaration, also one that another replaces.
 #[test]
 fn of_an_object_that_is_declared_again() {

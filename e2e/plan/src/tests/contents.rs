@@ -92,6 +92,7 @@ fn bytes_that_are_no_text_are_replaced_in_variables(#[case] field: &str) {
     for target in [Target::Docker, Target::Local, Target::K8s] {
         let notes = notes(&plan, target, "Pod/x");
         assert!(notes.len() == 1 && notes[0].contains("key `KEY` of `bin` is not UTF-8"), "{notes:?}");
+        assert!(notes[0].ends_with("; if the manifest has plain text there, write it under `stringData`"), "{notes:?}");
     }
 }
 
@@ -166,6 +167,44 @@ fn secrets_from_outside_are_told_and_given() {
     assert!(!format!("{plan:?} {}", serde_json::to_string(&plan).unwrap()).contains("hunter3"));
 }
 
+/// What is given completes every object of the name, whatever its namespace.
+#[test]
+fn what_is_given_is_for_every_namespace() {
+    let of = |namespace: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: pg, namespace: {namespace}}}\nstringData: {{user: {namespace}}}\n---\n\
+             apiVersion: v1\nkind: Pod\nmetadata: {{name: {namespace}, namespace: {namespace}}}\nspec: {{containers: [{{name: x, image: x, \
+             env: [{{name: A, valueFrom: {{secretKeyRef: {{name: pg, key: password}}}}}}]}}]}}\n---\n"
+        )
+    };
+    let values = vec![("password".to_owned(), b"hunter3".to_vec())];
+    let given = vec![OutsideObject { kind: "Secret", name: "pg".into(), file: ".config/e2e.toml".into(), values }];
+    let objects = Objects::read(&[manifest("app.yaml", &(of("a") + &of("b")))]);
+    let input =
+        Input { objects, sets: Vec::new(), replicas: BTreeMap::new(), given, generate: &mut |_, _| String::new() };
+    let plan = Plan::from_manifests(input).unwrap();
+    assert_eq!(plan.missing, []);
+    for component in &plan.components {
+        let env = component.pod.containers[0].resolve(&Identity::default()).env;
+        assert!(env.contains(&("A".to_owned(), "hunter3".to_owned())), "{}", component.name);
+    }
+}
+
+/// A kubelet logs in to a registry with a Secret of this type alone.
+#[rstest]
+#[case::a_login("Secret", ".dockerconfigjson", "kubernetes.io/dockerconfigjson")]
+#[case::another_key("Secret", "password", "")]
+#[case::no_secret("ConfigMap", ".dockerconfigjson", "")]
+fn the_type_of_what_is_given(#[case] kind: &'static str, #[case] key: &str, #[case] expected: &str) {
+    let values = vec![(key.to_owned(), b"{\"auths\": {}}".to_vec())];
+    let given = vec![OutsideObject { kind, name: "x".into(), file: ".config/e2e.toml".into(), values }];
+    let (objects, generate) = (Objects::read(&[manifest("app.yaml", BASE)]), &mut |_: &str, _: &str| String::new());
+    let input = Input { objects, sets: Vec::new(), replicas: BTreeMap::new(), given, generate };
+    let plan = Plan::from_manifests(input).unwrap();
+    let object = plan.objects.iter().find(|object| object.name == "x").unwrap();
+    assert_eq!(object.json["type"].as_str().unwrap_or_default(), expected);
+}
+
 /// A cluster takes pods whose keys come later; a run needs them.
 #[rstest]
 #[case::of_a_variable(
@@ -187,6 +226,35 @@ fn a_key_that_is_not_there_is_told(#[case] old: &str, #[case] new: &str, #[case]
         .replace("name: keys,", "name: keys, optional: true,")
         .replace("{name: settings,", "{name: settings, optional: true,");
     assert_eq!(plan_of(&base_with(old, &optional)).missing, []);
+}
+
+#[test]
+fn what_is_missing_is_told_once_for_each_object() {
+    let pod = |name: &str, keys: &[&str]| {
+        let env = |key: &&str| format!("{{name: {key}, valueFrom: {{secretKeyRef: {{name: db, key: {key}}}}}}}");
+        let env: Vec<String> = keys.iter().map(env).collect();
+        format!(
+            "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{containers: [{{name: c, image: x, env: [{}]}}]}}}}\n",
+            env.join(", ")
+        )
+    };
+    let lines = |text: &str| crate::Missing::lines(&plan_of(text).missing);
+    let wanted = pod("a", &["user", "password"]) + &pod("b", &["user"]);
+    let remedy = "give it in .config/e2e.toml: `[secret.\"db\"]` with `\"user\" = { env = \"...\" }`";
+    let place = "app.yaml, document 1: Pod/a: spec.containers[c].env[user].valueFrom.secretKeyRef";
+    assert_eq!(
+        lines(&wanted),
+        [format!(
+            "{place} (and 2 more fields; 2 workloads use it): there is no Secret `db` in the manifests, of which pods want the keys \
+             `password`, `user`; {remedy}"
+        )]
+    );
+    let secret = "---\n{apiVersion: v1, kind: Secret, metadata: {name: db}}\n";
+    let one = pod("a", &["user", "password"]) + secret;
+    assert_eq!(
+        lines(&one),
+        [format!("{place} (and 1 more field): Secret `db` has no keys `password`, `user`; {remedy}")]
+    );
 }
 
 /// In a cluster another object may make it.

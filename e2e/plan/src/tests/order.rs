@@ -144,6 +144,24 @@ fn a_job_that_reads_the_whole_configmap_of_an_application_does_not_call_it() {
 }
 
 #[test]
+fn a_job_that_argo_cd_runs_first_comes_before_what_it_does_not_call() {
+    let job = |hook: &str, calls: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: migrate, annotations: {{argocd.argoproj.io/hook: {hook}}}}}\n\
+             spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: app, image: x, env: [{calls}]}}]}}}}}}\n---\n"
+        )
+    };
+    let text = [component("db", ""), component("web", "")].concat();
+    let plan = plan_of(&(text.clone() + &job("PreSync", &call("db"))));
+    assert_eq!(names(&plan), ["db", "migrate", "web"]);
+    assert_eq!(plan.component("web").unwrap().depends_on, ["migrate"]);
+    let database = component("cache", "").replace("image: x", "image: redis:7");
+    let plan = plan_of(&(text.clone() + &database + &job("PreSync", "")));
+    assert_eq!(names(&plan), ["cache", "migrate", "db", "web"]);
+    assert_eq!(names(&plan_of(&(text + &job("PostSync", "")))), ["db", "web", "migrate"]);
+}
+
+#[test]
 fn hooks_of_helm_come_one_after_another_before_and_after_the_rest() {
     let text = [
         hook("seed", ("post-install,post-upgrade", "1"), &["web"]),

@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::warnings::Warning;
+use crate::warnings::{CLUSTER_SCOPED, Warning};
 
 /// Path and reason of the warnings about a changed base.
 fn warnings(text: &str, target: Target) -> Vec<(String, String)> {
@@ -50,7 +50,7 @@ fn the_base() {
     "spec.template.spec.affinity"
 )]
 #[case::node_selector("pod", "nodeSelector: {a: b}", "spec.template.spec.nodeSelector")]
-#[case::service_account("pod", "serviceAccountName: app", "spec.template.spec.serviceAccountName")]
+#[case::service_account("pod", "serviceAccountName: default", "spec.template.spec.serviceAccountName")]
 #[case::token("pod", "automountServiceAccountToken: true", "spec.template.spec.automountServiceAccountToken")]
 #[case::host_network("pod", "hostNetwork: true", "spec.template.spec.hostNetwork")]
 #[case::host_aliases("pod", "hostAliases: [{ip: 1.2.3.4}]", "spec.template.spec.hostAliases")]
@@ -78,11 +78,6 @@ fn the_base() {
     "spec.template.spec.containers[app].securityContext.procMount"
 )]
 #[case::size("volume", "emptyDir: {sizeLimit: 1Mi}", "spec.template.spec.volumes[tmp].emptyDir.sizeLimit")]
-#[case::claim(
-    "volume",
-    "persistentVolumeClaim: {claimName: a}",
-    "spec.template.spec.volumes[tmp].persistentVolumeClaim"
-)]
 #[case::node_port("service", "type: NodePort", "spec.type")]
 #[case::load_balancer("service", "type: LoadBalancer", "spec.type")]
 #[case::affinity_of_a_service("service", "sessionAffinity: ClientIP", "spec.sessionAffinity")]
@@ -188,8 +183,83 @@ fn a_service_for_a_name_outside() {
     let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: mail}\nspec: {type: ExternalName, externalName: mail.example.org}\n";
     let plan = plan_of(&format!("{BASE}{service}"));
     assert_eq!(plan.services.len(), 1);
-    let paths: Vec<_> = plan.warnings(Target::Docker).into_iter().map(|warning| warning.path).collect();
-    assert_eq!(paths, ["spec.externalName"]);
+    let warnings: Vec<_> =
+        plan.warnings(Target::Docker).into_iter().map(|warning| (warning.path, warning.reason)).collect();
+    let reason = "pods cannot resolve the Service's name, in a cluster an alias of this host: name the host itself";
+    assert_eq!(warnings, [("spec.externalName".to_owned(), reason.to_owned())]);
+}
+
+#[test]
+fn a_claim_of_the_manifests() {
+    let claim = "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: a}\nspec: {accessModes: [ReadWriteOnce], \
+                 resources: {requests: {storage: 1Gi}}}\n";
+    let text = with("volume", "persistentVolumeClaim: {claimName: a}") + claim;
+    let paths = |target| added(&text, target).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    assert_eq!(paths(Target::Docker), ["spec.template.spec.volumes[tmp].persistentVolumeClaim", "kind"]);
+    assert_eq!(paths(Target::K8s), [""; 0]);
+}
+
+#[rstest]
+#[case::outside("8080", 1)]
+#[case::within("30080", 0)]
+fn a_port_of_the_nodes(#[case] port: &str, #[case] expected: usize) {
+    let ports = format!("  type: NodePort\n  selector: {{app: backend}}\n  ports:\n    - {{nodePort: {port}, ");
+    let text = base_with("  selector: {app: backend}\n  ports:\n    - {", &ports);
+    let found = warnings(&text, Target::K8s);
+    assert_eq!(found.len(), expected, "{found:?}");
+    assert!(
+        found.iter().all(|(path, reason)| path == "spec.ports[http].nodePort" && reason.contains("30000 to 32767"))
+    );
+}
+
+const CLAIM: &str = "{name: x, persistentVolumeClaim: {claimName: data}}";
+
+#[rstest]
+#[case::account("serviceAccountName: app", "ServiceAccount", "app", "no pod can be created: ")]
+#[case::claim(&format!("volumes: [{CLAIM}]"), "PersistentVolumeClaim", "data", "the pods stay pending: ")]
+#[case::login("imagePullSecrets: [{name: login}]", "Secret", "login", "images are pulled without a login: ")]
+#[case::priority("priorityClassName: high", "PriorityClass", "high", "no pod can be created unless ")]
+fn what_the_runs_namespace_lacks(#[case] line: &str, #[case] kind: &str, #[case] name: &str, #[case] reason: &str) {
+    let pod = format!(
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers: [{{name: c, image: x}}]\n  {line}\n"
+    );
+    let reasons = |more: &str| {
+        let of_pod = plan_of(&format!("{BASE}{pod}{more}")).warnings(Target::K8s).into_iter();
+        of_pod.filter(|warning| warning.object == "Pod/p").map(|warning| warning.reason).collect::<Vec<_>>()
+    };
+    let found = reasons("");
+    assert!(
+        found.len() == 1 && found[0].starts_with(reason) && found[0].contains(&format!("{kind} `{name}`")),
+        "{found:?}"
+    );
+    // A definition of its own, and another object that makes it.
+    let version = if kind == "PriorityClass" { "scheduling.k8s.io/v1" } else { "v1" };
+    let spec = match kind {
+        "PriorityClass" => "value: 1",
+        "PersistentVolumeClaim" => "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}",
+        _ => "",
+    };
+    let own = format!("---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\n{spec}\n");
+    let scoped = reasons(&own).into_iter().filter(|reason| !reason.ends_with(CLUSTER_SCOPED)).collect::<Vec<_>>();
+    assert_eq!(scoped, [""; 0]);
+    let foreign =
+        format!("---\napiVersion: example.org/v1\nkind: Maker\nmetadata: {{name: m}}\nspec: {{makes: {name}}}\n");
+    assert_eq!(reasons(&foreign).len(), usize::from(kind == "PriorityClass"));
+}
+
+#[test]
+fn what_every_namespace_has() {
+    let text = base_with(
+        "      volumes:\n",
+        "      serviceAccountName: default\n      priorityClassName: system-node-critical\n      volumes:\n",
+    );
+    assert_eq!(added(&text, Target::K8s), []);
+    let text = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n  selector: {matchLabels: {a: b}}\n  \
+                volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]\n  \
+                template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: x}]}\n---\n\
+                apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: x}], volumes: [{name: d, \
+                persistentVolumeClaim: {claimName: data-db-0}}]}\n";
+    assert_eq!(plan_of(text).warnings(Target::K8s), []);
 }
 
 /// Tools write dozens of them; one line for each object is enough.

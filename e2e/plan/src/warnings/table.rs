@@ -236,7 +236,10 @@ pub(super) const RULES: &[Rule] = &[
     // Services.
     without_cluster("spec.clusterIP", "the engine or the system chooses the address")
         .unless(Unless::Text(&["None", ""])),
-    without_cluster("spec.externalName", "names outside the system are left to the machine's resolver"),
+    without_cluster(
+        "spec.externalName",
+        "pods cannot resolve the Service's name, in a cluster an alias of this host: name the host itself",
+    ),
     without_cluster("spec.ports[].nodePort", NOT_PUBLISHED),
     without_cluster("spec.sessionAffinity", "each connection is balanced on its own").unless(Unless::Text(&["None"])),
     without_cluster("spec.type", NOT_PUBLISHED).unless(Unless::Text(&["ClusterIP", "ExternalName"])),

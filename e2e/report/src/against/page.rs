@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use e2e_figures::paired::{self, Better, Verdict};
-use e2e_plan::{duration::human_ms, words::counted};
+use e2e_plan::{
+    duration::human_ms,
+    words::{counted, number, signed_percent},
+};
 
 use super::{Against, BY_WEIGHT, Block, Ended, Figure, Kind, Side, TAIL, Version, median, overall};
 use crate::report::table::Table;
@@ -85,7 +88,7 @@ fn verdict(figure: &Figure) -> String {
     };
     // Only the interval tells what is still possible.
     let possible = || match judgement.interval {
-        Some([low, high]) => format!("the change is between {} and {}", change(low), change(high)),
+        Some([low, high]) => format!("the change is between {} and {}", signed_percent(low), signed_percent(high)),
         None => "too few groups for an interval".to_owned(),
     };
     let (worse, better) = match figure.kind {
@@ -139,7 +142,8 @@ fn components(against: &Against) -> String {
                 median(blocks.iter().filter_map(|block| block.cpu_ms_per_request.get(name).copied()).collect())
             };
             let (base, head) = (of(&base), of(&head));
-            let changed = base.filter(|base| *base > 0.0).zip(head).map(|(base, head)| change(head / base - 1.0));
+            let changed =
+                base.filter(|base| *base > 0.0).zip(head).map(|(base, head)| signed_percent(head / base - 1.0));
             let changed = changed.unwrap_or_else(|| "not measured".to_owned());
             table.row([scenario.clone(), name.clone(), value(base), value(head), changed]);
         }
@@ -199,18 +203,6 @@ fn share(share: f64) -> String {
     format!("{:.1}%", share * 100.0)
 }
 
-/// With a sign.
-fn change(share: f64) -> String {
-    format!("{:+.1}%", share * 100.0)
-}
-
 fn value(value: Option<f64>) -> String {
-    match value {
-        None => "not measured".to_owned(),
-        Some(value) if value >= 100.0 => format!("{value:.0}"),
-        Some(value) if value >= 10.0 => format!("{value:.1}"),
-        Some(value) if value >= 1.0 => format!("{value:.2}"),
-        Some(value) if value >= 0.1 => format!("{value:.3}"),
-        Some(value) => format!("{value:.4}"),
-    }
+    value.map_or_else(|| "not measured".to_owned(), |value| number(value, 3))
 }

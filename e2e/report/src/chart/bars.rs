@@ -6,26 +6,26 @@ use super::frame::{LINE, WIDTH, fitted, picture, px};
 
 /// Bars, each against its own limit.
 #[derive(Debug, Clone, Default)]
-pub struct Bars {
+pub(crate) struct Bars {
     /// What it shows, for screen readers.
-    pub says: String,
+    pub(crate) says: String,
     /// What the axis is: its right end is each bar's limit.
-    pub x: String,
+    pub(crate) x: String,
     /// The bars.
-    pub bars: Vec<Bar>,
+    pub(crate) bars: Vec<Bar>,
 }
 
 /// One bar.
 #[derive(Debug, Clone, Default)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// What it is about.
-    pub name: String,
+    pub(crate) name: String,
     /// Its length as a share of the limit; what is above 1 is drawn as 1.2, what is no number not at all.
-    pub share: f64,
+    pub(crate) share: f64,
     /// Its figures in words.
-    pub figures: String,
+    pub(crate) figures: String,
     /// Whether it is wrong whatever its length.
-    pub bad: bool,
+    pub(crate) bad: bool,
 }
 
 const ROW: f64 = 34.0;
@@ -34,7 +34,7 @@ const LIMIT: f64 = WIDTH / 1.25;
 
 impl Bars {
     /// Draws it; nothing without a bar.
-    pub fn svg(&self) -> Option<String> {
+    pub(crate) fn svg(&self) -> Option<String> {
         let bars: Vec<&Bar> = self.bars.iter().filter(|bar| bar.share.is_finite()).collect();
         let bottom = ROW * bars.len() as f64;
         let content = html! {

@@ -8,39 +8,39 @@ use super::frame::{LINE, WIDTH, fitted, picture, px};
 
 /// Boxes in rows and arrows between them.
 #[derive(Debug, Clone, Default)]
-pub struct Diagram {
+pub(crate) struct Diagram {
     /// What it shows, for screen readers.
-    pub says: String,
+    pub(crate) says: String,
     /// The boxes, the upper ones first. A row of many takes several lines.
-    pub rows: Vec<Vec<Node>>,
+    pub(crate) rows: Vec<Vec<Node>>,
     /// The arrows; one whose end is no box is left out.
-    pub arrows: Vec<Arrow>,
+    pub(crate) arrows: Vec<Arrow>,
 }
 
 /// One box.
 #[derive(Debug, Clone, Default)]
-pub struct Node {
+pub(crate) struct Node {
     /// Its name, unique in the diagram.
-    pub name: String,
+    pub(crate) name: String,
     /// What stands below the name.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// How many of how many instances are as they should be, as dots.
-    pub dots: (u32, u32),
+    pub(crate) dots: (u32, u32),
     /// Whether something is wrong with it.
-    pub bad: bool,
+    pub(crate) bad: bool,
 }
 
 /// One arrow.
 #[derive(Debug, Clone, Default)]
-pub struct Arrow {
+pub(crate) struct Arrow {
     /// The name of the box that it leaves.
-    pub from: String,
+    pub(crate) from: String,
     /// The name of the box that it leads to.
-    pub to: String,
+    pub(crate) to: String,
     /// The lines of text that stand beside it; may be empty.
-    pub label: String,
+    pub(crate) label: String,
     /// Whether something is wrong with it.
-    pub bad: bool,
+    pub(crate) bad: bool,
 }
 
 const BOX: f64 = 128.0;
@@ -54,7 +54,7 @@ const PADDING: f64 = 8.0;
 const MOST_DOTS: u32 = 6;
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Bounds {
     left: f64,
     top: f64,
     height: f64,
@@ -62,9 +62,9 @@ struct Place {
 
 impl Diagram {
     /// Draws it; nothing without a box.
-    pub fn svg(&self) -> Option<String> {
+    pub(crate) fn svg(&self) -> Option<String> {
         let rows: Vec<&[Node]> = self.rows.iter().flat_map(|row| row.chunks(IN_A_ROW)).collect();
-        let mut places: BTreeMap<&str, Place> = BTreeMap::new();
+        let mut places: BTreeMap<&str, Bounds> = BTreeMap::new();
         let mut top = 2.0;
         for row in &rows {
             let lines = row.iter().map(|node| node.lines.len()).max().unwrap_or(0) + 1;
@@ -72,7 +72,7 @@ impl Diagram {
             let width = row.len() as f64 * (BOX + GAP) - GAP;
             for (index, node) in row.iter().enumerate() {
                 let left = (WIDTH - width) / 2.0 + index as f64 * (BOX + GAP);
-                places.insert(&node.name, Place { left, top, height });
+                places.insert(&node.name, Bounds { left, top, height });
             }
             top += height + BETWEEN;
         }
@@ -87,7 +87,7 @@ impl Diagram {
     }
 }
 
-fn boxed(node: &Node, Place { left, top, height }: Place) -> Markup {
+fn boxed(node: &Node, Bounds { left, top, height }: Bounds) -> Markup {
     let bad = if node.bad { "bad" } else { "" };
     let (good, all) = node.dots;
     let dots = if all <= MOST_DOTS { all } else { 0 };
@@ -106,7 +106,7 @@ fn boxed(node: &Node, Place { left, top, height }: Place) -> Markup {
 }
 
 /// Arrows leave and arrive side by side, in the order of the boxes at their other ends.
-fn drawn(arrow: &Arrow, arrows: &[&Arrow], places: &BTreeMap<&str, Place>) -> Markup {
+fn drawn(arrow: &Arrow, arrows: &[&Arrow], places: &BTreeMap<&str, Bounds>) -> Markup {
     let (from, to) = (places[arrow.from.as_str()], places[arrow.to.as_str()]);
     let share = |same: &dyn Fn(&Arrow) -> bool, other: &dyn Fn(&Arrow) -> f64| {
         let beside: Vec<f64> = arrows.iter().filter(|of| same(of)).map(|of| other(of)).collect();
@@ -130,7 +130,7 @@ fn drawn(arrow: &Arrow, arrows: &[&Arrow], places: &BTreeMap<&str, Place>) -> Ma
     }
 }
 
-fn labelled(arrow: &Arrow, places: &BTreeMap<&str, Place>) -> Markup {
+fn labelled(arrow: &Arrow, places: &BTreeMap<&str, Bounds>) -> Markup {
     let (from, to) = (places[arrow.from.as_str()], places[arrow.to.as_str()]);
     let (x, y) = (from.left.max(to.left) + BOX / 2.0 + 10.0, (from.top + from.height + to.top) / 2.0 + 4.0);
     let lines: Vec<&str> = arrow.label.lines().collect();

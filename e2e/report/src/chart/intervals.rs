@@ -9,35 +9,35 @@ use super::{
 
 /// Values with their intervals.
 #[derive(Debug, Clone, Default)]
-pub struct Intervals {
+pub(crate) struct Intervals {
     /// What it shows, for screen readers.
-    pub says: String,
+    pub(crate) says: String,
     /// What the axis is, with its unit.
-    pub x: String,
+    pub(crate) x: String,
     /// The values; those that are no number are left out.
-    pub rows: Vec<Interval>,
+    pub(crate) rows: Vec<Interval>,
 }
 
 /// One value.
 #[derive(Debug, Clone, Default)]
-pub struct Interval {
+pub(crate) struct Interval {
     /// What it is about.
-    pub name: String,
+    pub(crate) name: String,
     /// The value.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Where it lies with the stated confidence; nothing where that is not known.
-    pub interval: Option<[f64; 2]>,
+    pub(crate) interval: Option<[f64; 2]>,
     /// The same in words.
-    pub figures: String,
+    pub(crate) figures: String,
     /// Whether it is worth a look.
-    pub strong: bool,
+    pub(crate) strong: bool,
 }
 
 const ROW: f64 = 36.0;
 
 impl Intervals {
     /// Draws it; nothing without a value.
-    pub fn svg(&self) -> Option<String> {
+    pub(crate) fn svg(&self) -> Option<String> {
         let rows: Vec<&Interval> = self.rows.iter().filter(|row| row.value.is_finite()).collect();
         let ends = |row: &&Interval| [row.value].into_iter().chain(row.interval.into_iter().flatten());
         let finite = rows.iter().flat_map(ends).filter(|end| end.is_finite());

@@ -1,5 +1,6 @@
 //! Lines over a number, such as the time. Main type: [`Lines`].
 
+use e2e_plan::words::number;
 use maud::{Markup, html};
 
 use super::{
@@ -9,43 +10,43 @@ use super::{
 
 /// Lines over a number.
 #[derive(Debug, Clone, Default)]
-pub struct Lines {
+pub(crate) struct Lines {
     /// What it shows, for screen readers.
-    pub says: String,
+    pub(crate) says: String,
     /// What the horizontal axis is, with its unit.
-    pub x: String,
+    pub(crate) x: String,
     /// What the vertical axis is, with its unit; it begins at 0.
-    pub y: String,
+    pub(crate) y: String,
     /// The lines.
-    pub series: Vec<Series>,
+    pub(crate) series: Vec<Series>,
     /// Values that the lines must stay below, or above.
-    pub limits: Vec<Limit>,
+    pub(crate) limits: Vec<Limit>,
     /// Moments.
-    pub marks: Vec<Mark>,
+    pub(crate) marks: Vec<Mark>,
     /// Stretches.
-    pub bands: Vec<Band>,
+    pub(crate) bands: Vec<Band>,
     /// Named places of the horizontal axis in place of round numbers.
-    pub places: Vec<(f64, String)>,
+    pub(crate) places: Vec<(f64, String)>,
 }
 
 /// One line.
 #[derive(Debug, Clone, Default)]
-pub struct Series {
+pub(crate) struct Series {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its points in order; one that is no number leaves a gap.
-    pub points: Vec<(f64, f64)>,
+    pub(crate) points: Vec<(f64, f64)>,
     /// Its colour.
-    pub tone: Tone,
+    pub(crate) tone: Tone,
     /// Whether the points stand for themselves, without a line between them.
-    pub scattered: bool,
+    pub(crate) scattered: bool,
     /// The lowest and the highest value that each of some points may have had.
-    pub intervals: Vec<(f64, f64, f64)>,
+    pub(crate) intervals: Vec<(f64, f64, f64)>,
 }
 
 /// A colour with a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub(crate) enum Tone {
     /// One of six that only differ.
     Nth(usize),
     /// Something is wrong.
@@ -60,31 +61,31 @@ impl Default for Tone {
 
 /// A value that lines are held against.
 #[derive(Debug, Clone)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// What it is.
-    pub name: String,
+    pub(crate) name: String,
     /// The value.
-    pub value: f64,
+    pub(crate) value: f64,
 }
 
 /// A moment, as a vertical line.
 #[derive(Debug, Clone)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// When, or where.
-    pub at: f64,
+    pub(crate) at: f64,
     /// What happened.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// A stretch of the horizontal axis.
 #[derive(Debug, Clone)]
-pub struct Band {
+pub(crate) struct Band {
     /// Its ends.
-    pub from: f64,
+    pub(crate) from: f64,
     /// Its ends.
-    pub to: f64,
+    pub(crate) to: f64,
     /// What it is.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 const PLOT: f64 = 170.0;
@@ -112,7 +113,7 @@ impl Tone {
 
 impl Lines {
     /// Draws it; nothing without a single point.
-    pub fn svg(&self) -> Option<String> {
+    pub(crate) fn svg(&self) -> Option<String> {
         let numbers = || self.series.iter().flat_map(|series| series.points.iter()).filter(|point| is_number(point));
         let high = |series: &Series| series.intervals.iter().map(|(_, _, high)| *high).fold(0.0, f64::max);
         let most = numbers().map(|(_, y)| *y).chain(self.series.iter().map(high)).fold(0.0, f64::max);
@@ -221,18 +222,9 @@ fn line(series: &Series, x: &Axis, y: &Axis) -> Markup {
         }
         @if numbers.len() <= DOTTED {
             @for (at, value) in numbers {
-                circle.dot.(fill) cx=(px(x.at(*at))) cy=(px(y.at(*value))) r=(radius) { title { (series.name) ": " (figure(*value)) " at " (figure(*at)) } }
+                circle.dot.(fill) cx=(px(x.at(*at))) cy=(px(y.at(*value))) r=(radius) { title { (series.name) ": " (number(*value, 3)) " at " (number(*at, 3)) } }
             }
         }
-    }
-}
-
-/// A figure in a tooltip: three digits say enough.
-fn figure(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 || value.fract() == 0.0 => format!("{value:.1}").trim_end_matches(".0").to_owned(),
-        _ => format!("{value:.2}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A comparison's charts. Main function: [`charts`].
 
-use super::{Comparison, Difference, Figure, Judgement, page::amount};
+use super::{Comparison, Difference, Figure, Judgement, page::more_or_less};
 use crate::chart::{Interval, Intervals};
 
 /// For each side but the first, the difference of every figure from the first side's with its interval, as SVG.
@@ -23,11 +23,12 @@ fn row(figure: &Figure, difference: &Difference) -> Option<Interval> {
     if difference.judgement == Judgement::Same {
         return None;
     }
+    let relative = difference.relative?;
     Some(Interval {
         name: figure.name.clone(),
-        value: difference.relative? * 100.0,
+        value: relative * 100.0,
         interval: difference.relative_interval.map(|ends| ends.map(|end| end * 100.0)),
-        figures: amount(difference).split(" (").next().unwrap_or_default().to_owned(),
+        figures: more_or_less(relative),
         strong: difference.judgement == Judgement::Larger,
     })
 }

@@ -6,7 +6,7 @@ use e2e_figures::{
     Outcome as Answer,
     noise::{self, difference, mean, paired_difference, stretches},
 };
-use e2e_plan::words::counted;
+use e2e_plan::words::{counted, number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -343,13 +343,9 @@ fn or_not_measured(words: &[String], between: &str) -> String {
     if words.is_empty() { "not measured".to_owned() } else { words.join(between) }
 }
 
-/// A mean with the smallest and largest value where there are several, in digits that fit its size.
-pub(crate) fn spread(values: &[f64]) -> String {
-    let digits = |value: f64| match value.abs() {
-        size if size == size.trunc() || size >= 1000.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.3}"),
-    };
+/// A mean with the smallest and largest value where there are several.
+pub(super) fn spread(values: &[f64]) -> String {
+    let digits = |value| number(value, 4);
     let Some(mean) = noise::mean(values) else { return "not measured".to_owned() };
     let (low, high) = values.iter().fold((mean, mean), |(low, high), value| (value.min(low), value.max(high)));
     if low == high { digits(mean) } else { format!("{} ({} to {})", digits(mean), digits(low), digits(high)) }

@@ -75,19 +75,20 @@ fn statement(row: &Row, names: &[&str]) -> String {
 }
 
 /// A difference from the first side: `12.3% more (8.1% to 16.5% more)`.
-pub(super) fn amount(difference: &Difference) -> String {
-    let share = |share: f64| match share < 0.0 {
-        true => format!("{:.1}% less", -share * 100.0),
-        false => format!("{:.1}% more", share * 100.0),
-    };
-    let interval = difference.relative_interval.map(|[low, high]| format!(" ({} to {})", share(low), share(high)));
+fn amount(difference: &Difference) -> String {
+    let interval = |[low, high]: [f64; 2]| format!(" ({} to {})", more_or_less(low), more_or_less(high));
     match difference.relative {
         _ if difference.judgement == Judgement::Same => "none".to_owned(),
         _ if difference.judgement == Judgement::NotMeasured => "-".to_owned(),
-        Some(relative) => share(relative) + &interval.unwrap_or_default(),
+        Some(relative) => more_or_less(relative) + &difference.relative_interval.map(interval).unwrap_or_default(),
         // No share of zero.
         None => "against 0".to_owned(),
     }
+}
+
+/// `12.3% more`.
+pub(super) fn more_or_less(share: f64) -> String {
+    format!("{:.1}% {}", share.abs() * 100.0, if share < 0.0 { "less" } else { "more" })
 }
 
 fn figures(comparison: &Comparison, names: &[&str]) -> String {

@@ -26,10 +26,6 @@ fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source) -> Vec
     lost(figures, &impacts, source).into_iter().chain(of_each).collect()
 }
 
-fn finding(code: Code, component: Option<String>, claim: String, evidence: Vec<String>, fix: String) -> Finding {
-    Finding { code, severity: Severity::Error, component, claim, evidence, fix, excerpt: None }
-}
-
 /// Acknowledged keys that are missing where a planned fault ended a program.
 fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option<Finding> {
     let ledger = figures.ledger.as_ref().filter(|ledger| ledger.missing > 0)?;
@@ -43,10 +39,8 @@ fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option
         1 => None,
         _ => Some("a run with only one of them shows which"),
     };
-    Some(finding(
-        Code::LostOnKill,
-        None,
-        format!(
+    Some(Finding {
+        claim: format!(
             "{} of {} acknowledged in the scenario {} did not survive {}{}",
             ledger.missing,
             counted(ledger.acknowledged, "key"),
@@ -54,9 +48,10 @@ fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option
             faults.join(", "),
             only.map_or(String::new(), |only| format!("; {only}"))
         ),
-        vec![source.figure("ledger/missing"), FAULTS.to_owned()],
-        "Acknowledge only what would survive a kill at that moment: committed, synced, and in a volume that outlives the pod.".to_owned(),
-    ))
+        evidence: vec![source.figure("ledger/missing"), FAULTS.to_owned()],
+        fix: "Acknowledge only what would survive a kill at that moment: committed, synced, and in a volume that outlives the pod.".to_owned(),
+        ..Finding::new(Code::LostOnKill, Severity::Error)
+    })
 }
 
 fn drain(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Finding> {
@@ -67,10 +62,9 @@ fn drain(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str
         Some(ended) => format!("its program ended at {}", seconds(ended)),
         None => "its program still ran".to_owned(),
     };
-    Some(finding(
-        Code::DrainMissing,
-        data.environment.owner(pod).map(|component| component.name.clone()),
-        format!(
+    Some(Finding {
+        component: data.environment.owner(pod).map(|component| component.name.clone()),
+        claim: format!(
             "{} of the scenario {} failed during `{}`: {pod} was asked to stop at {}{left}, {ended}, and the last request failed at {}; it \
              should have kept serving for {} longer",
             counted(impact.failed, "request"),
@@ -80,13 +74,14 @@ fn drain(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str
             seconds(*last_failure_ms),
             seconds(*short_by_ms)
         ),
-        vec![tenths.to_owned(), FAULTS.to_owned()],
-        format!(
+        evidence: vec![tenths.to_owned(), FAULTS.to_owned()],
+        fix: format!(
             "Keep {pod} serving after SIGTERM until no client is sent to it any more, with a preStop hook that sleeps or its own drain: at \
              least {} longer than now, within terminationGracePeriodSeconds.",
             seconds(*short_by_ms)
         ),
-    ))
+        ..Finding::new(Code::DrainMissing, Severity::Error)
+    })
 }
 
 fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Finding> {
@@ -100,10 +95,8 @@ fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str)
         Some(_) => format!("clients still noticed it {} after it was over", human(after)),
         None => format!("clients still noticed it at the end of the window, {} after it was over", human(after)),
     };
-    Some(finding(
-        Code::SlowRecovery,
-        None,
-        format!(
+    Some(Finding {
+        claim: format!(
             "the scenario {} did not recover from `{}` within {} (recovery_max): {noticed}; {} failed, and for {} none succeeded",
             figures.name,
             impact.fault,
@@ -111,11 +104,12 @@ fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str)
             counted(impact.failed, "request"),
             seconds(impact.outage_ms.unwrap_or_default())
         ),
-        vec![tenths.to_owned(), FAULTS.to_owned()],
-        "See in the fault's table what the pods did meanwhile: how long the program takes to start and become ready, and how long its clients \
+        evidence: vec![tenths.to_owned(), FAULTS.to_owned()],
+        fix: "See in the fault's table what the pods did meanwhile: how long the program takes to start and become ready, and how long its clients \
          wait before they reconnect."
             .to_owned(),
-    ))
+        ..Finding::new(Code::SlowRecovery, Severity::Error)
+    })
 }
 
 /// The window ended while clients noticed a fault, and before they may no longer.
@@ -158,15 +152,11 @@ fn not_carried_out(data: &RunData) -> Vec<Finding> {
     silent
         .chain(failed)
         .map(|(scenario, what, why)| Finding {
-            severity: Severity::Gap,
-            ..finding(
-                Code::NotMeasured,
-                None,
-                format!("{what} of the scenario {scenario} did not happen: {why}"),
-                vec![FAULTS.to_owned()],
-                "Remove the obstacle and run again: this run does not show how the system copes with the fault."
-                    .to_owned(),
-            )
+            claim: format!("{what} of the scenario {scenario} did not happen: {why}"),
+            evidence: vec![FAULTS.to_owned()],
+            fix: "Remove the obstacle and run again: this run does not show how the system copes with the fault."
+                .to_owned(),
+            ..Finding::new(Code::NotMeasured, Severity::Gap)
         })
         .collect()
 }

@@ -26,10 +26,6 @@ pub(super) fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding>
         .collect()
 }
 
-fn error(code: Code, claim: String, evidence: Vec<String>, fix: impl Into<String>) -> Finding {
-    Finding { code, severity: Severity::Error, component: None, claim, evidence, fix: fix.into(), excerpt: None }
-}
-
 /// ` (66 × status_503)`, or nothing.
 fn kinds<'a, K: Display + 'a>(by_kind: impl IntoIterator<Item = (&'a K, &'a u64)>) -> String {
     let kinds: Vec<String> = by_kind.into_iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
@@ -87,21 +83,20 @@ fn are_kept(lines: &[&Threshold], names: &[ThresholdName]) -> bool {
 
 fn clients(figures: &ScenarioResult, lines: &[&Threshold], source: &Source) -> Option<Finding> {
     let ScenarioResult { name, clients_failed, clients, client_outcomes, by_error, success, .. } = figures;
-    let finding = error(
-        Code::ClientsFailed,
-        format!(
+    let severity =
+        if are_kept(lines, &[ThresholdName::ClientFailureRateMax]) { Severity::Warning } else { Severity::Error };
+    (*clients_failed > 0).then(|| Finding {
+        claim: format!(
             "{clients_failed} of {} failed in the scenario {name}{}; {} failed{}",
             counted(*clients, "client"),
             kinds(client_outcomes.iter().filter(|(outcome, _)| *outcome != success)),
             counted(figures.errors, "request"),
             kinds(by_error)
         ),
-        source.figure_and_load("client_outcomes"),
-        remedy(by_error),
-    );
-    let severity =
-        if are_kept(lines, &[ThresholdName::ClientFailureRateMax]) { Severity::Warning } else { Severity::Error };
-    (*clients_failed > 0).then_some(Finding { severity, ..finding })
+        evidence: source.figure_and_load("client_outcomes"),
+        fix: remedy(by_error),
+        ..Finding::new(Code::ClientsFailed, severity)
+    })
 }
 
 /// Failed requests of repeated steps; the clients' outcomes cover `once` steps.
@@ -139,40 +134,41 @@ fn requests(figures: &ScenarioResult, planned: u64, lines: &[&Threshold], source
     let is_allowed =
         *succeeded > 0 && (is_planned || are_kept(lines, &[ThresholdName::ErrorsMax, ThresholdName::ErrorRateMax]));
     let severity = if is_allowed { Severity::Warning } else { Severity::Error };
-    let evidence = source.figure_and_load("by_error");
-    Some(Finding { severity, ..error(Code::RequestsFailed, claim, evidence, remedy(&figures.by_error)) })
+    let (evidence, fix) = (source.figure_and_load("by_error"), remedy(&figures.by_error));
+    Some(Finding { claim, evidence, fix, ..Finding::new(Code::RequestsFailed, severity) })
 }
 
 fn missing(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     let ledger = figures.ledger.as_ref().filter(|ledger| ledger.missing > 0)?;
-    Some(error(
-        Code::AcknowledgedMissing,
-        format!(
+    Some(Finding {
+        claim: format!(
             "{} of {} acknowledged in the scenario {} are not stored: {}",
             ledger.missing,
             counted(ledger.acknowledged, "key"),
             figures.name,
             listed(&ledger.missing_keys, ledger.missing)
         ),
-        vec![source.figure("ledger/missing")],
-        "Acknowledge only after the commit, and make the database write it to disk first (PostgreSQL: synchronous_commit and fsync \
-         on), in a volume that outlives the pod.",
-    ))
+        evidence: vec![source.figure("ledger/missing")],
+        fix: "Acknowledge only after the commit, and make the database write it to disk first (PostgreSQL: synchronous_commit and fsync \
+              on), in a volume that outlives the pod."
+            .to_owned(),
+        ..Finding::new(Code::AcknowledgedMissing, Severity::Error)
+    })
 }
 
 fn duplicated(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     let ledger = figures.ledger.as_ref().filter(|ledger| ledger.duplicate > 0)?;
-    Some(error(
-        Code::StoredTwice,
-        format!(
+    Some(Finding {
+        claim: format!(
             "{} of the scenario {} are stored more than once: {}",
             counted(ledger.duplicate, "key"),
             figures.name,
             listed(&ledger.duplicate_keys, ledger.duplicate)
         ),
-        vec![source.figure("ledger/duplicate")],
-        "Make the key unique in the database, so that a repeated request changes nothing.",
-    ))
+        evidence: vec![source.figure("ledger/duplicate")],
+        fix: "Make the key unique in the database, so that a repeated request changes nothing.".to_owned(),
+        ..Finding::new(Code::StoredTwice, Severity::Error)
+    })
 }
 
 /// The first keys, with `...` for more.
@@ -216,29 +212,27 @@ fn pool(component: &str, resource: &str, pods: &[(usize, &Saturation)]) -> Findi
             )
         })
         .collect();
-    let mut finding = error(
-        Code::PoolExhausted,
-        format!("{resource} of {component} is used up: {}", each.join("; ")),
-        pods.iter().map(|(index, _)| format!("{}#/{index}", evidence::SATURATION)).collect(),
-        format!("Raise the limit of {resource} of {component}, hold it for a shorter time, or add replicas."),
-    );
-    finding.component = Some(component.to_owned());
-    finding
+    Finding {
+        claim: format!("{resource} of {component} is used up: {}", each.join("; ")),
+        evidence: pods.iter().map(|(index, _)| format!("{}#/{index}", evidence::SATURATION)).collect(),
+        fix: format!("Raise the limit of {resource} of {component}, hold it for a shorter time, or add replicas."),
+        ..Finding::of(component, Code::PoolExhausted, Severity::Error)
+    }
 }
 
 fn crossed(threshold: &Threshold) -> Option<Finding> {
     let measured = threshold.measured.filter(|_| threshold.state == ThresholdState::Crossed)?;
-    Some(error(
-        Code::ThresholdCrossed,
-        format!(
+    Some(Finding {
+        claim: format!(
             "the threshold {} is {}, but the measured figure is {}",
             threshold.label(),
             threshold.limit,
             figure(measured)
         ),
-        vec![threshold.evidence.clone()],
-        "Find the reason, or change the threshold in .config/e2e.toml.",
-    ))
+        evidence: vec![threshold.evidence.clone()],
+        fix: "Find the reason, or change the threshold in .config/e2e.toml.".to_owned(),
+        ..Finding::new(Code::ThresholdCrossed, Severity::Error)
+    })
 }
 
 /// Counts without decimals, other figures with three.

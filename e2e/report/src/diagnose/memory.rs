@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use e2e_kubelet::{snapshot::PodReport, status::OOM_KILLED};
-use e2e_plan::words::counted;
+use e2e_plan::words::{counted, mebibytes};
 
 use super::{Code, RunData};
 use crate::{
@@ -40,9 +40,7 @@ fn of_kills(
     kills: &[(&str, u64)],
 ) -> Finding {
     let is_alone = is_alone(pods);
-    // The environment of an older run has only the limit of the whole pod.
-    let whole = component.memory_limit_bytes.filter(|_| is_alone);
-    let limit = component.container_memory_limit_bytes.get(container).copied().or(whole);
+    let limit = component.container_memory_limit_bytes.get(container).copied();
     let limit = limit.map_or_else(|| format!("the limit of container {container}"), mebibytes);
     let who = match is_alone {
         true => component.name.clone(),
@@ -123,8 +121,4 @@ fn remedy(component: &Component, whose: &str) -> String {
 /// A pod's memory in each sample.
 fn samples(data: &RunData, pod: &str) -> impl Iterator<Item = u64> {
     data.resources.of_pod(pod).map(|usage| usage.memory_bytes)
-}
-
-pub(super) fn mebibytes(bytes: u64) -> String {
-    format!("{:.0} MiB", bytes as f64 / 1_048_576.0)
 }

@@ -151,7 +151,7 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
         last.trim()
     );
     let finding = |code, severity, claim, fix| {
-        Some(Finding { code, severity, component: Some(component.name.clone()), claim, evidence, fix, excerpt: None })
+        Some(Finding { claim, evidence, fix, ..Finding::of(&component.name, code, severity) })
     };
     match (trouble, examined, cause) {
         // The cause's finding covers it.

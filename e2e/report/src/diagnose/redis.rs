@@ -1,9 +1,9 @@
 //! Findings about the memory of Redis servers: keys evicted, commands refused. Main function: [`findings`].
 
 use e2e_figures::scenario::ScenarioResult;
-use e2e_plan::words::counted;
+use e2e_plan::words::{counted, mebibytes};
 
-use super::{Code, RunData, memory::mebibytes};
+use super::{Code, RunData};
 use crate::{
     environment::Component,
     evidence::{REDIS, redis::RedisServer},

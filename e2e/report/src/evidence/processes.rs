@@ -32,7 +32,7 @@ pub struct Process {
 
 impl ContainerProcesses {
     /// The largest group of processes that one process started of one program, from two on: the program's name and their number.
-    pub fn workers(&self) -> Option<(&str, u64)> {
+    pub(crate) fn workers(&self) -> Option<(&str, u64)> {
         let mut groups: BTreeMap<(u32, &str), u64> = BTreeMap::new();
         for Process { parent, name, .. } in self.processes.values() {
             *groups.entry((*parent, name)).or_default() += 1;

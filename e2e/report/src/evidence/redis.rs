@@ -40,7 +40,7 @@ pub struct RedisSample {
 
 impl RedisServer {
     /// The number of keys that it evicted in a time span.
-    pub fn evicted(&self, time: impl RangeBounds<u64>) -> u64 {
+    pub(crate) fn evicted(&self, time: impl RangeBounds<u64>) -> u64 {
         self.grown(time, |sample| sample.evicted_keys)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use e2e_figures::scenario::ScenarioResult;
-use e2e_plan::{ProbeAction, words::counted};
+use e2e_plan::{ProbeAction, duration::millis, words::counted};
 
 use super::{
     CaseSection, ComponentSection, EnvironmentSection, ProbeSection, Report, SCHEMA, ScenarioSection, SuiteSection,
@@ -171,7 +171,7 @@ fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
                 failing: troubles(data, component, spec).any(|trouble| trouble == Trouble::Fails),
                 last_failure: reports.iter().find_map(|report| Some(report.last_failure.as_ref()?.message.clone())),
                 latency_ms_max: slowest,
-                timeout_ms: u64::try_from(spec.probe.timeout.as_millis()).unwrap_or(u64::MAX),
+                timeout_ms: millis(spec.probe.timeout),
             }
         })
         .collect()

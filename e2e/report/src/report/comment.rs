@@ -4,7 +4,7 @@
 use super::{Report, markdown};
 
 /// Begins each comment, so that a later run finds and replaces the one before.
-pub const MARKER: &str = "<!-- e2e-report -->";
+const MARKER: &str = "<!-- e2e-report -->";
 
 /// GitHub takes comments of at most 65,536 characters; bytes are never fewer.
 pub const LONGEST: usize = 65_536;

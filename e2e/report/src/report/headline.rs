@@ -5,31 +5,31 @@ use crate::finding::{Code, Finding, Severity};
 
 /// What to read first.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Headline<'a> {
+pub(super) struct Headline<'a> {
     /// The finding that explains most: the first cause, else the first error, else the first gap.
-    pub finding: &'a Finding,
+    pub(super) finding: &'a Finding,
     /// Its number among the findings, from 1.
-    pub number: usize,
+    pub(super) number: usize,
     /// Whether it says why, and not only what.
-    pub is_cause: bool,
+    pub(super) is_cause: bool,
     /// How many errors and gaps there are besides.
-    pub others: usize,
+    pub(super) others: usize,
 }
 
 impl<'a> Headline<'a> {
     /// What to do, in its first sentence; nothing where nobody knows.
-    pub fn fix(&self) -> Option<&'a str> {
+    pub(super) fn fix(&self) -> Option<&'a str> {
         Some(first_sentence(&self.finding.fix)).filter(|fix| !fix.is_empty())
     }
 
     /// The last line of the log in its excerpt: a program that ends by itself mostly says why there.
-    pub fn last_log_line(&self) -> Option<&'a str> {
+    pub(super) fn last_log_line(&self) -> Option<&'a str> {
         let log = self.finding.excerpt.as_deref().filter(|_| self.finding.patch().is_none())?;
         log.lines().map(str::trim).rfind(|line| !line.is_empty())
     }
 
     /// The patch for the manifests that the doctor proved.
-    pub fn patch(&self) -> Option<&'a str> {
+    pub(super) fn patch(&self) -> Option<&'a str> {
         self.finding.patch()
     }
 }
@@ -42,7 +42,7 @@ impl Finding {
 }
 
 /// The headline of a report; nothing when nothing is wrong.
-pub fn headline(report: &Report) -> Option<Headline<'_>> {
+pub(super) fn headline(report: &Report) -> Option<Headline<'_>> {
     let wrong = || report.findings.iter().enumerate().filter(|(_, finding)| finding.severity != Severity::Warning);
     let cause = wrong().find(|(_, finding)| finding.is_proven_cause());
     let (index, finding) = cause.or_else(|| wrong().min_by_key(|(_, finding)| finding.severity))?;

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use e2e_plan::{
     duration::human_ms,
-    words::{counted, listed},
+    words::{counted, listed, mebibytes},
 };
 
 use self::judgement::{findings, path_forward, root_causes};
@@ -287,10 +287,4 @@ fn mark(yes: bool) -> &'static str {
 /// A latency in a table, or a dash.
 fn ms(latency: Option<f64>) -> String {
     latency.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"))
-}
-
-fn mebibytes(bytes: u64) -> String {
-    const MEBIBYTE: f64 = 1024.0 * 1024.0;
-    let mebibytes = bytes as f64 / MEBIBYTE;
-    if mebibytes < 10.0 { format!("{mebibytes:.1} MiB") } else { format!("{mebibytes:.0} MiB") }
 }

@@ -1,6 +1,7 @@
 //! A report's summary for a terminal. Main function: [`render`].
 
 use e2e_figures::scenario::{LedgerResult, ScenarioResult};
+use e2e_plan::duration::human_ms;
 
 use super::{Report, Verdict, headline::headline, table::one_line};
 use crate::finding::{Finding, Severity};
@@ -8,8 +9,8 @@ use crate::finding::{Finding, Severity};
 /// A screen of a terminal: what goes beyond it stands in the report.
 const LINES: usize = 30;
 
-/// A few lines, the verdict first; `elapsed` is the run's formatted duration.
-pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
+/// A few lines, the verdict first.
+pub fn render(report: &Report, colour: bool) -> String {
     let paint = |code: &str, text: &str| match colour {
         true => format!("\x1b[1;{code}m{text}\x1b[0m"),
         false => text.to_owned(),
@@ -20,7 +21,8 @@ pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
         Verdict::Incomplete => "33",
     };
     let verdict = paint(verdict, &report.verdict.word().to_uppercase());
-    let mut lines = vec![format!("{verdict} on {} in {elapsed}: {}", report.target, report.verdict_reason)];
+    let took = human_ms(report.duration_ms);
+    let mut lines = vec![format!("{verdict} on {} in {took}: {}", report.target, report.verdict_reason)];
     let headline = headline(report);
     if let Some(headline) = &headline {
         let word = if headline.is_cause { "cause" } else { "found" };
@@ -99,16 +101,16 @@ mod tests {
         };
         report.findings =
             vec![finding(Code::ProbeFailing, "it fails"), finding(Code::OomKilled, "used too much\nmemory")];
-        let text = render(&report, "3 s", false);
+        let text = render(&report, false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1..3], ["  cause: app: used too much memory", "  fix: Raise it."]);
         report.findings = vec![Finding {
             excerpt: Some("reading the configuration\nno such file\n\n".to_owned()),
             ..finding(Code::Crashed, "it crashed")
         }];
-        assert!(render(&report, "3 s", false).contains("it crashed\n  last log line: no such file\n  fix: "));
+        assert!(render(&report, false).contains("it crashed\n  last log line: no such file\n  fix: "));
         report.findings.extend(vec![finding(Code::Crashed, "it crashed"); 40]);
-        let text = render(&report, "3 s", false);
+        let text = render(&report, false);
         assert_eq!(text.lines().count(), LINES);
         assert!(text.ends_with("more lines: see the report"), "{text}");
     }

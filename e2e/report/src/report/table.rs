@@ -1,13 +1,16 @@
 //! The renderers' shared table model. Main type: [`Table`].
 
+use maud::html;
+
 /// A header and rows of the same length.
-pub(crate) struct Table {
+pub struct Table {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new<const N: usize>(header: [&str; N]) -> Self {
+    /// A table without rows.
+    pub fn new<const N: usize>(header: [&str; N]) -> Self {
         Self::with_header(header.map(str::to_owned).to_vec())
     }
 
@@ -16,14 +19,15 @@ impl Table {
         Self { header, rows: Vec::new() }
     }
 
-    pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl Into<Vec<String>>) {
         let cells = cells.into();
         debug_assert_eq!(cells.len(), self.header.len(), "a row has as many cells as the header");
         self.rows.push(cells);
     }
 
     /// A Markdown table followed by a blank line; empty without rows.
-    pub(crate) fn markdown(&self) -> String {
+    pub fn markdown(&self) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
@@ -47,8 +51,13 @@ pub(crate) fn folded(summary: &str, content: &str) -> String {
     if content.trim().is_empty() {
         return String::new();
     }
-    let summary = summary.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let summary = escaped(summary);
     format!("{FOLD_START}{summary}</summary>\n\n{}\n\n{FOLD_END}\n\n", content.trim_end())
+}
+
+/// A text as HTML and XML have it, between tags or in an attribute between double quotes.
+pub fn escaped(text: &str) -> String {
+    html! { (text) }.into_string()
 }
 
 /// A block of code. Backticks in it, such as those of Markdown in a log, would end it early.

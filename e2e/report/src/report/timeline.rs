@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use e2e_plan::duration::millis;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -124,7 +125,7 @@ fn ends(data: &RunData, start_unix_ms: u64) -> Vec<ContainerEnd> {
         for (_, pod) in data.pods_of(component).filter(|(_, pod)| !pod.completes) {
             let terminations = pod.containers.iter().flat_map(|container| &container.terminations);
             ends.extend(terminations.map(|end| ContainerEnd {
-                at_ms: (started + u64::try_from(end.at.as_millis()).unwrap_or(u64::MAX)).saturating_sub(start_unix_ms),
+                at_ms: (started + millis(end.at)).saturating_sub(start_unix_ms),
                 component: component.name.clone(),
                 reason: end.reason.clone(),
             }));

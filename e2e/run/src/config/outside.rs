@@ -43,7 +43,7 @@ impl Config {
 
     /// The same without values, for a plan that is not run.
     #[must_use]
-    pub fn given_names(&self) -> Vec<OutsideObject> {
+    pub(crate) fn given_names(&self) -> Vec<OutsideObject> {
         self.each_given(|_, _, _, _| Ok(Vec::new())).unwrap_or_default()
     }
 

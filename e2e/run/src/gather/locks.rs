@@ -9,7 +9,7 @@ use std::{
 
 use e2e_kubelet::{observation::Kind, snapshot::Snapshot};
 use e2e_load::clock::now_unix_ms;
-use e2e_node::{node::Runtime, poll::ticks};
+use e2e_node::{node::Runtime, poll::every};
 use e2e_plan::ProbeKind;
 use e2e_report::evidence::locks::HeldLock;
 use parking_lot::Mutex;
@@ -61,13 +61,11 @@ pub(super) async fn watch(
     if databases.is_empty() {
         return;
     }
-    let mut period = ticks(PERIOD);
     let mut silence = Silence::default();
-    loop {
-        period.tick().await;
+    every(PERIOD, async move || {
         silence.note(&snapshots.borrow());
         if silence.last.is_none_or(|last| last.elapsed() > SUSPECTED) {
-            continue;
+            return;
         }
         for database in &databases {
             // A database that does not answer is found by others.
@@ -75,7 +73,8 @@ pub(super) async fn watch(
                 found.lock().extend(held);
             }
         }
-    }
+    })
+    .await;
 }
 
 /// When a probe last got no answer.

@@ -1,7 +1,7 @@
 //! Bounded resources that components report about themselves, such as connection pools, read from their Prometheus metrics.
 //! Main type: [`Meter`].
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock, time::Duration};
 
 use e2e_load::clock::now_unix_ms;
 use e2e_node::doctor::PoolUse;
@@ -38,12 +38,18 @@ pub(super) struct Reading {
     sample: InUse,
 }
 
+/// Each look has its own connection, as a connection that stays open may be one of those that are counted.
+static CLIENT: LazyLock<Option<reqwest::Client>> = LazyLock::new(|| {
+    // Well below the sampling period; what does not answer in that time is measured by the suites.
+    let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(500));
+    builder.pool_max_idle_per_host(0).build().ok()
+});
+
 /// Looks once; `None` when the component does not answer or does not report these metrics.
 pub(super) async fn read(meter: &Meter, pod: &str, address: SocketAddr) -> Option<Reading> {
-    // Well below the sampling period; what does not answer in that time is measured by the suites.
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(500)).build().ok()?;
     // Under the name that a port-forward gives it: a component that refuses its own address must still be measured.
-    let request = client.get(format!("http://{address}{}", meter.path)).header(reqwest::header::HOST, "localhost");
+    let request =
+        CLIENT.as_ref()?.get(format!("http://{address}{}", meter.path)).header(reqwest::header::HOST, "localhost");
     let text = request.send().await.ok()?.text().await.ok()?;
     Some(Reading {
         component: meter.component.clone(),

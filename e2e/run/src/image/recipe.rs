@@ -50,10 +50,10 @@ pub enum Recipe {
 }
 
 /// The image of sandboxes.
-pub const SANDBOX_IMAGE: &str = "e2e-pause:3";
+pub(crate) const SANDBOX_IMAGE: &str = "e2e-pause:3";
 
 /// The image of load agents: see [`e2e_load::agent`].
-pub const AGENT_IMAGE: &str = "e2e-agent:dev";
+pub(crate) const AGENT_IMAGE: &str = "e2e-agent:dev";
 
 /// Recipes by image name: the table `images` of `.config/e2e.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -70,7 +70,7 @@ impl Recipe {
     }
 
     /// Whether the image may be pulled.
-    pub fn may_pull(&self) -> bool {
+    pub(crate) fn may_pull(&self) -> bool {
         match self {
             Self::Script { pull, .. } | Self::Build { pull, .. } => *pull,
             Self::Cargo { .. } | Self::Sandbox | Self::Agent => false,
@@ -88,7 +88,7 @@ impl Recipe {
 
 impl Recipes {
     /// These recipes, plus those of the framework's images.
-    pub fn with_built_in(&self) -> Self {
+    pub(crate) fn with_built_in(&self) -> Self {
         let mut all = self.0.clone();
         all.insert(SANDBOX_IMAGE.to_owned(), Recipe::Sandbox);
         all.insert(AGENT_IMAGE.to_owned(), Recipe::Agent);

@@ -20,7 +20,6 @@ mod limit;
 mod logs;
 mod network;
 mod nodes;
-mod places;
 mod pod;
 pub(crate) mod preflight;
 mod rehome;
@@ -28,6 +27,7 @@ mod resolve;
 pub(crate) mod room;
 mod route;
 mod security;
+mod slots;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -198,8 +198,8 @@ impl K8sPods {
         evidence::gather(self).await
     }
 
-    fn ip(&self, place: &str) -> Option<IpAddr> {
-        self.watch.pod(place)?.status?.pod_ip?.parse().ok()
+    fn ip(&self, slot: &str) -> Option<IpAddr> {
+        self.watch.pod(slot)?.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
     }
 
     /// The agents that make the load, once there are some.
@@ -218,30 +218,30 @@ impl K8sPods {
     }
 
     /// How a pod is reached from here.
-    pub(crate) fn target(&self, place: &str) -> Option<Target> {
-        let spec = self.specs.iter().find(|spec| spec.name == place)?;
-        let pod_ip = self.ip(place)?;
+    pub(crate) fn target(&self, slot: &str) -> Option<Target> {
+        let spec = self.specs.iter().find(|spec| spec.name == slot)?;
+        let pod_ip = self.ip(slot)?;
         let dial = |port: u16| match self.is_routed() {
             true => Some(SocketAddr::new(pod_ip, port)),
-            false => self.forward.address(place, port),
+            false => self.forward.address(slot, port),
         };
         let ports = spec.ports().filter_map(|port| Some((port, dial(port)?)));
         Some(Target { pod_ip, ports: ports.collect(), host: None })
     }
 
     /// The pod's name in the cluster, and its node.
-    pub(crate) fn object(&self, place: &str) -> Option<(String, Option<String>)> {
-        let pod = self.watch.pod(place)?;
-        Some((pod.metadata.name?, pod.spec.and_then(|spec| spec.node_name)))
+    pub(crate) fn object(&self, slot: &str) -> Option<(String, Option<String>)> {
+        let pod = self.watch.pod(slot)?;
+        Some((pod.metadata.name.clone()?, pod.spec.as_ref().and_then(|spec| spec.node_name.clone())))
     }
 
     fn pods(&self) -> Api<Pod> {
         self.cluster.own()
     }
 
-    pub(crate) async fn exec(&self, place: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
-        let absent = || Error::of("run a command in", &format!("{place}/{container}"), "there is no such pod");
-        let (name, _) = self.object(place).ok_or_else(absent)?;
+    pub(crate) async fn exec(&self, slot: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
+        let absent = || Error::of("run a command in", &format!("{slot}/{container}"), "there is no such pod");
+        let (name, _) = self.object(slot).ok_or_else(absent)?;
         self.run_in(&name, container, command).await
     }
 
@@ -263,7 +263,7 @@ impl K8sPods {
         }
     }
 
-    /// What each pod uses now, by its place, and how busy the nodes are, by their names.
+    /// What each pod uses now, by its slot, and how busy the nodes are, by their names.
     pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, BTreeMap<String, Machine>) {
         let mut machines = BTreeMap::new();
         let pods = self.asked_of_nodes(async |nodes| {
@@ -276,12 +276,12 @@ impl K8sPods {
         (pods, machines)
     }
 
-    /// How often each pod was held back at its CPU limit, by its place.
+    /// How often each pod was held back at its CPU limit, by its slot.
     pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
         self.asked_of_nodes(async |nodes| usage::throttling_of_nodes(&self.cluster, &nodes).await).await
     }
 
-    /// What the run's nodes tell of pods by the cluster's names of them, by the places of the pods.
+    /// What the run's nodes tell of pods by the cluster's names of them, by the slots of the pods.
     async fn asked_of_nodes<T: Copy>(
         &self,
         ask: impl AsyncFnOnce(BTreeSet<String>) -> BTreeMap<String, T>,
@@ -293,7 +293,7 @@ impl K8sPods {
             .collect();
         let nodes: BTreeSet<String> = objects.iter().filter_map(|(.., node)| node.clone()).collect();
         let by_name = ask(nodes).await;
-        objects.into_iter().filter_map(|(place, name, _)| Some((place, *by_name.get(&name)?))).collect()
+        objects.into_iter().filter_map(|(slot, name, _)| Some((slot, *by_name.get(&name)?))).collect()
     }
 
     /// Lets agents inside the cluster make a load; `watch` sees how it goes.

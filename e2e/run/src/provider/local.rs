@@ -27,7 +27,7 @@ use std::{
 
 use e2e_kubelet::status::Exit;
 use e2e_node::{node::ExecResult, probe::Target};
-use e2e_plan::{Container, Plan, Service, references::arguments};
+use e2e_plan::{Container, Plan, Service, programs, references::arguments};
 use e2e_report::{evidence::Usage, run_dir::RunDir};
 use parking_lot::{Mutex, RwLock};
 use rustix::process::Signal;
@@ -238,7 +238,7 @@ impl LocalPods {
         let mut env: BTreeMap<String, String> = BTreeMap::new();
         let clients = (!found.program.clients.is_empty()).then(|| pod.clients(container_name));
         let found_first = clients.into_iter().chain(found.directories.iter().cloned());
-        let path = std::env::join_paths(found_first.chain(host::path()));
+        let path = std::env::join_paths(found_first.chain(programs::path()));
         env.insert("PATH".to_owned(), path.unwrap_or_default().to_string_lossy().into_owned());
         env.insert("HOME".to_owned(), pod.private(container_name).display().to_string());
         env.extend(resolved.env.into_iter().map(|(name, value)| {
@@ -406,7 +406,10 @@ impl LocalPods {
     pub(crate) fn process_states(&self, pod: &str) -> Option<String> {
         let processes = usage::Processes::read()?;
         let of_pod = self.alive().into_iter().filter(|(of, _)| of == pod);
-        of_pod.flat_map(|(_, pid)| processes.tree(pid)).map(usage::state).collect()
+        of_pod
+            .flat_map(|(_, pid)| processes.tree(pid))
+            .map(|pid| host::stat_field::<char>(&host::stat(pid), 0))
+            .collect()
     }
 
     pub(crate) fn logs(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {

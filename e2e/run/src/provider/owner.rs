@@ -3,6 +3,8 @@
 
 use std::{fmt, fs, time::Duration};
 
+use crate::host::{self, stat, stat_field};
+
 /// Objects of a process that cannot be checked from here count as leftovers after this long: longer than any unattended run.
 const UNSEEN_AGE: Duration = Duration::from_secs(6 * 3600);
 
@@ -12,12 +14,12 @@ pub(crate) struct Owner {
     pid: u32,
     /// Clock ticks after boot, from `/proc/PID/stat`; 0 where there is no `/proc`.
     started: u64,
-    place: Place,
+    space: PidSpace,
 }
 
 /// Where the number of a process means something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct PidSpace {
     /// The inode of the process namespace; 0 where there is none. Several containers may share an engine, and each has a
     /// process 1.
     namespace: u64,
@@ -39,7 +41,7 @@ impl Owner {
     /// The process that runs this.
     pub(crate) fn this_process() -> Self {
         let pid = std::process::id();
-        Self { pid, started: start_of(pid).unwrap_or(0), place: Place::here() }
+        Self { pid, started: start_of(pid).unwrap_or(0), space: PidSpace::here() }
     }
 
     /// Reads what `Display` wrote.
@@ -48,11 +50,11 @@ impl Owner {
         let (pid, started) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let namespace = parts.next()?.parse().ok()?;
         let boot = parts.next().unwrap_or_default().to_owned();
-        Some(Self { pid, started, place: Place { namespace, boot } })
+        Some(Self { pid, started, space: PidSpace { namespace, boot } })
     }
 
-    fn state(&self, here: &Place) -> State {
-        if self.place != *here {
+    fn state(&self, here: &PidSpace) -> State {
+        if self.space != *here {
             return State::Unseen;
         }
         match look(self.pid) {
@@ -68,10 +70,10 @@ impl Owner {
 
 /// Whether an object of this owner and age is a leftover.
 pub(crate) fn is_left_behind(owner: Option<&str>, age: Duration) -> bool {
-    is_left_behind_from(&Place::here(), owner, age)
+    is_left_behind_from(&PidSpace::here(), owner, age)
 }
 
-fn is_left_behind_from(here: &Place, owner: Option<&str>, age: Duration) -> bool {
+fn is_left_behind_from(here: &PidSpace, owner: Option<&str>, age: Duration) -> bool {
     match owner.and_then(Owner::parse).map(|owner| owner.state(here)) {
         Some(State::Alive) => false,
         Some(State::Ended) | None => true,
@@ -81,12 +83,12 @@ fn is_left_behind_from(here: &Place, owner: Option<&str>, age: Duration) -> bool
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pid, started, place: Place { namespace, boot } } = self;
+        let Self { pid, started, space: PidSpace { namespace, boot } } = self;
         write!(f, "{pid}.{started}.{namespace}.{boot}")
     }
 }
 
-impl Place {
+impl PidSpace {
     fn here() -> Self {
         // As in `pid:[4026531836]`.
         let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -111,10 +113,9 @@ enum Look {
 }
 
 fn look(pid: u32) -> Look {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-    match (fields.next(), fields.nth(18).and_then(|started| started.parse().ok())) {
-        (Some("Z"), _) => Look::Zombie,
+    let stat = stat(pid);
+    match (stat_field(&stat, 0), stat_field(&stat, 19)) {
+        (Some('Z'), _) => Look::Zombie,
         (_, Some(started)) => Look::Started(started),
         _ => Look::Unreadable,
     }
@@ -129,7 +130,7 @@ pub(super) fn start_of(pid: u32) -> Option<u64> {
 }
 
 fn exists(pid: u32) -> bool {
-    crate::host::pid(pid).is_some_and(|pid| is_there(rustix::process::test_kill_process(pid)))
+    host::pid(pid).is_some_and(|pid| is_there(rustix::process::test_kill_process(pid)))
 }
 
 /// Whether there is a process that took a signal so; another user's refuses it.
@@ -160,9 +161,11 @@ mod tests {
     #[test]
     fn what_cannot_be_seen_counts_as_alive_for_a_while() {
         let owner = Owner { started: 1, ..Owner::this_process() };
-        let other =
-            |boot: &str, namespace: u64| Owner { place: Place { boot: boot.to_owned(), namespace }, ..owner.clone() };
-        let Place { namespace, boot } = Place::here();
+        let other = |boot: &str, namespace: u64| Owner {
+            space: PidSpace { boot: boot.to_owned(), namespace },
+            ..owner.clone()
+        };
+        let PidSpace { namespace, boot } = PidSpace::here();
         for (case, unseen) in [
             ("another machine, whose first namespace has the same number", other("00", namespace)),
             ("another container of this machine, alive or not", other(&boot, namespace + 1)),
@@ -174,8 +177,8 @@ mod tests {
 
     #[test]
     fn where_the_system_says_nothing_the_number_decides() {
-        let here = Place { namespace: 0, boot: "0".to_owned() };
-        let owner = Owner { place: here.clone(), ..Owner::this_process() };
+        let here = PidSpace { namespace: 0, boot: "0".to_owned() };
+        let owner = Owner { space: here.clone(), ..Owner::this_process() };
         assert!(!is_left_behind_from(&here, Some(&owner.to_string()), DAY));
         let ended = Owner { started: owner.started + 1, ..owner };
         assert!(is_left_behind_from(&here, Some(&ended.to_string()), Duration::ZERO));
@@ -207,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_owner_is_a_label() {
-        let longest = Owner { pid: 4_194_304, started: 999_999_999_999, place: Place::here() };
+        let longest = Owner { pid: 4_194_304, started: 999_999_999_999, space: PidSpace::here() };
         let text = longest.to_string();
         assert!(text.len() <= 63 && text.ends_with(|end: char| end.is_ascii_alphanumeric()), "{text}");
     }

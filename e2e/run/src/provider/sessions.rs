@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use e2e_node::node::Runtime;
 
 use super::{Provider, pods::PodSpec};
+use crate::host::stat_field;
 
 /// A container that is frozen does not start a command.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -40,8 +41,8 @@ impl Provider {
                 let mut states = String::new();
                 for container in &pod.component.pod.containers {
                     let said = self.exec(&pod.name, &container.name, &command, LIMIT).await.ok()?;
-                    let text = String::from_utf8_lossy(&said.output).into_owned();
-                    states.push(text.rsplit_once(')')?.1.trim_start().chars().next()?);
+                    let text = String::from_utf8_lossy(&said.output);
+                    states.push(stat_field(&text, 0)?);
                 }
                 Some(states)
             }

@@ -16,6 +16,7 @@ use e2e_figures::{Random, paired::Verdict};
 use e2e_plan::{
     duration::{human, millis},
     target::Target,
+    words::signed_percent,
 };
 use e2e_report::{
     against::{self, Against, Block, Ended, Figure, SCHEMA, Side, Version, Watched},
@@ -38,9 +39,9 @@ use super::{
 use crate::{exit::ExitCode, host::host, progress::Progress, provider::Provider};
 
 /// The comparison as data.
-pub const AGAINST_JSON: &str = "against.json";
+const AGAINST_JSON: &str = "against.json";
 /// The comparison as text.
-pub const AGAINST_MARKDOWN: &str = "against.md";
+const AGAINST_MARKDOWN: &str = "against.md";
 /// The comparison for a browser.
 pub const AGAINST_HTML: &str = "against.html";
 
@@ -215,7 +216,8 @@ async fn round(
         let ended = in_system(&inner, progress, async |system: &System, prepared: &Prepared, signal: &Signal| {
             let other = ready(system, prepared, signal, &second.version, progress).await?;
             let (base, head) = if is_base_first { (one, other) } else { (other, one) };
-            let measured = signal.or(Box::pin(measuring.measure(&base, &head, bring_up, progress))).await;
+            let measured =
+                signal.unless_interrupted(Box::pin(measuring.measure(&base, &head, bring_up, progress))).await;
             measured.ok_or_else(|| prepared.interrupted())?
         });
         // One system inside of the other would need more stack than a thread has.
@@ -233,7 +235,10 @@ async fn ready(
     version: &Version,
     progress: &Progress,
 ) -> Result<Ready, Error> {
-    let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(|| prepared.interrupted())??;
+    let up = signal
+        .unless_interrupted(bring_up::wait(system, prepared, progress))
+        .await
+        .ok_or_else(|| prepared.interrupted())??;
     match up {
         Up::Ready => {
             Ok(Ready { environment: system.environment(prepared, true), provider: Arc::clone(&system.provider) })
@@ -345,12 +350,12 @@ impl Measuring {
     }
 
     fn say(&self, name: &str, began: Instant, progress: &Progress) {
-        let share = |share: f64| format!("{:+.1}%", share * 100.0);
         let figures = self.figures();
         let figures = figures.iter().filter(|figure| figure.scenario == name).map(|figure| {
             let judgement = &figure.judgement;
-            let interval = judgement.interval.map(|[low, high]| format!(" ({} to {})", share(low), share(high)));
-            let change = judgement.change.map_or_else(|| "not measured".to_owned(), share);
+            let interval =
+                judgement.interval.map(|[low, high]| format!(" ({} to {})", signed_percent(low), signed_percent(high)));
+            let change = judgement.change.map_or_else(|| "not measured".to_owned(), signed_percent);
             format!("{} {change}{}", figure.kind.word(), interval.unwrap_or_default())
         });
         let figures = figures.collect::<Vec<_>>().join(", ");

@@ -15,9 +15,9 @@ use super::{Error, Options, Outcome, run};
 use crate::{exit::ExitCode, progress::Progress};
 
 /// The directory of comparisons, next to the runs.
-pub const COMPARISONS: &str = "comparisons";
+const COMPARISONS: &str = "comparisons";
 /// The comparison as data.
-pub const COMPARISON_JSON: &str = "comparison.json";
+const COMPARISON_JSON: &str = "comparison.json";
 /// The comparison as text.
 pub const COMPARISON_MARKDOWN: &str = "comparison.md";
 /// The comparison for a browser.

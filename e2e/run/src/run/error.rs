@@ -82,8 +82,8 @@ pub enum Error {
         directory.display()
     )]
     SharedBuilds { directory: PathBuf },
-    #[error("--against-image {name}: the manifests have no such component; components: {known}")]
-    NoComponent { name: String, known: String },
+    #[error("--against-image: {0}")]
+    AgainstImage(String),
     #[error("another comparison runs here ({} is locked); wait for its end, or choose another directory with --runs", path.display())]
     AgainstBusy { path: PathBuf },
     #[error(
@@ -135,7 +135,7 @@ impl Error {
             | Self::NothingToCompare
             | Self::Git(_)
             | Self::NoScenario
-            | Self::NoComponent { .. }
+            | Self::AgainstImage(_)
             | Self::SharedBuilds { .. }
             | Self::AgainstBusy { .. }
             | Self::NoReport { .. } => ExitCode::BadInput,

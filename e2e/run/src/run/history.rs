@@ -12,7 +12,7 @@ use super::Error;
 use crate::git;
 
 /// The file's name, beside the runs.
-pub const HISTORY: &str = "history.jsonl";
+const HISTORY: &str = "history.jsonl";
 
 /// The page for a browser, beside the runs.
 pub const HISTORY_HTML: &str = "history.html";

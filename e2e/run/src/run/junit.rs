@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use e2e_report::{
     record::{Measured, Outcome, Record},
+    report::table::escaped,
     run_data::Test,
 };
 use roxmltree::{Document, Node};
@@ -100,17 +101,17 @@ pub(super) fn of_records(records: &[Record]) -> String {
     let suites: std::collections::BTreeSet<&str> = records.iter().map(|record| record.suite.as_str()).collect();
     for suite in suites {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "  <testsuite name=\"{}\">", escaped(suite));
+        let _ = writeln!(text, "  <testsuite name=\"{}\">", attribute(suite));
         for record in records.iter().filter(|record| record.suite == suite) {
             let name = if record.test.is_empty() { &record.case } else { &record.test };
             let seconds = record.duration_ms as f64 / 1000.0;
-            let detail = escaped(&record.detail);
+            let detail = attribute(&record.detail);
             let inside = match record.outcome {
                 Outcome::Passed => String::new(),
                 Outcome::Failed => format!("<failure message=\"{detail}\"/>"),
                 Outcome::Skipped => format!("<skipped message=\"{detail}\"/>"),
             };
-            let (suite, name) = (escaped(suite), escaped(name));
+            let (suite, name) = (attribute(suite), attribute(name));
             let _ = writeln!(
                 text,
                 "    <testcase classname=\"{suite}\" name=\"{name}\" time=\"{seconds}\">{inside}</testcase>"
@@ -122,19 +123,8 @@ pub(super) fn of_records(records: &[Record]) -> String {
 }
 
 /// Text as an attribute's value. XML has no way to write most control characters.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            letter if letter.is_control() => escaped.push(' '),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
+fn attribute(text: &str) -> String {
+    escaped(&text.replace(char::is_control, " "))
 }
 
 #[cfg(test)]

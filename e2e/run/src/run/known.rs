@@ -32,6 +32,7 @@ pub fn known(facts: Facts<'_>, component: &Component, container: &str, which: Pr
     Known {
         services: in_front.map(|(service, _)| service.clone()).collect(),
         paths: other_paths(component, container, which),
+        ports_of_others: ports_of_others(component, container),
         away: component.depends_on.iter().filter(|name| !serves(name)).cloned().collect(),
         ..Known::default()
     }
@@ -47,6 +48,13 @@ fn other_paths(component: &Component, container: &str, which: ProbeKind) -> Vec<
     others.filter_map(path).collect()
 }
 
+/// Ports that only other containers of the pod declare.
+fn ports_of_others(component: &Component, container: &str) -> Vec<u16> {
+    let own = component.container_ports.get(container).map(Vec::as_slice).unwrap_or_default();
+    let others = component.container_ports.iter().filter(|(name, _)| *name != container);
+    others.flat_map(|(_, ports)| ports.iter().copied()).filter(|port| !own.contains(port)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use e2e_kubelet::snapshot::{ContainerReport, PodReport};
@@ -59,7 +67,8 @@ mod tests {
     #[test]
     fn services_other_probes_and_absent_components_are_known() {
         let web = "{ containers: [{ name: app, image: web, env: [{ name: DATABASE, value: 'postgres://db:5432/' }], \
-                   readinessProbe: { httpGet: { path: /ready, port: 80 } }, livenessProbe: { httpGet: { path: /live, port: 80 } } }] }";
+                   readinessProbe: { httpGet: { path: /ready, port: 80 } }, livenessProbe: { httpGet: { path: /live, port: 80 } } }, \
+                   { name: proxy, image: proxy, ports: [{ containerPort: 9000 }] }] }";
         let plan = plan(
             &[
                 service("public", "web", 80),
@@ -84,6 +93,7 @@ mod tests {
             Known {
                 services: vec!["public".to_owned()],
                 paths: vec!["/live".to_owned()],
+                ports_of_others: vec![9000],
                 away: vec!["db".to_owned()],
                 ..Known::default()
             }

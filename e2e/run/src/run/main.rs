@@ -58,7 +58,7 @@ pub fn main(options: Options) -> std::process::ExitCode {
             return error.exit_code().into();
         }
     };
-    if let Some(summary) = outcome.summary(&progress) {
+    if let Some(summary) = outcome.summary() {
         println!("{summary}");
     }
     outcome.say_where();
@@ -67,9 +67,8 @@ pub fn main(options: Options) -> std::process::ExitCode {
 
 impl Outcome {
     /// The report's summary for a terminal; `None` without suites.
-    pub fn summary(&self, progress: &Progress) -> Option<String> {
-        let report = self.report.as_ref()?;
-        Some(summary::render(report, &progress.elapsed(), wants_colour()))
+    pub fn summary(&self) -> Option<String> {
+        self.report.as_ref().map(|report| summary::render(report, wants_colour()))
     }
 
     /// Prints the differences from the snapshots and the report's path to standard error.

@@ -16,7 +16,7 @@ use e2e_report::{
 
 use super::{
     Error, Options,
-    place::{self, Place},
+    connection::{self, Connection},
     prepared::Prepared,
     suites,
 };
@@ -41,11 +41,11 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         suites::check(&config.suites, &options.root)?;
     }
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
-    let place = place::choose(options, &id, progress).await?;
-    check(&plan, place.target())?;
-    resolve_faults(&mut config, &plan, place.target(), options)?;
-    let load_from = place::load_from(options, &place)?;
-    clear(options, &place, progress).await?;
+    let connection = connection::choose(options, &id, progress).await?;
+    check(&plan, connection.target())?;
+    resolve_faults(&mut config, &plan, connection.target(), options)?;
+    let load_from = connection::load_from(options, &connection)?;
+    clear(options, &connection, progress).await?;
     let mut secrets: BTreeMap<String, String> = plan
         .secrets()
         .into_iter()
@@ -60,21 +60,17 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         directory.write_private(run_dir::SECRETS, &text)?;
         directory.write_json(run_dir::REQUEST, &request).map(drop)
     })?;
-    let warnings = warnings(options, &config, &plan, place.target());
+    let warnings = warnings(options, &config, &plan, connection.target());
     Ok(Prepared {
         pods: pods::of(&plan, &directory.id()),
+        options: options.clone(),
         config,
         plan,
         directory,
-        root: options.root.clone(),
         secrets,
         warnings,
-        agents: options.agents.unwrap_or(1),
-        some_scenarios: !options.scenarios.is_empty(),
-        some_checks: options.filter.is_some(),
         load_from,
-        published_ports: options.published_ports,
-        place,
+        connection,
     })
 }
 
@@ -108,11 +104,11 @@ fn configured(options: &Options) -> Result<Config, Error> {
 }
 
 /// Removes what dead runs left, and says which others are active.
-async fn clear(options: &Options, place: &Place, progress: &Progress) -> Result<(), Error> {
+async fn clear(options: &Options, connection: &Connection, progress: &Progress) -> Result<(), Error> {
     let mut removed = Leftovers::default();
     removed.remove_directories(&options.runs());
     // In a cluster the preflight comes first: it lists all missing rights at once.
-    if let Place::Docker(engine) = place {
+    if let Connection::Docker(engine) = connection {
         removed.remove_from_engine(engine).await?;
     }
     if removed.any() {
@@ -163,7 +159,7 @@ pub fn unhonoured(options: &Options, plan: &Plan, target: Target) -> Result<Vec<
 fn warnings(options: &Options, config: &Config, plan: &Plan, target: Target) -> Vec<Warning> {
     let mut warnings = plan.warnings(target);
     if target == Target::K8s && (options.cluster.cluster_scoped || config.cluster_scoped) {
-        warnings.retain(|warning| warning.reason != CLUSTER_SCOPED);
+        warnings.retain(|warning| !warning.reason.ends_with(CLUSTER_SCOPED));
     }
     if target == Target::Local {
         let runs = options.runs();
@@ -197,7 +193,7 @@ fn check(plan: &Plan, target: Target) -> Result<(), Error> {
     let wanted: Vec<&Missing> = plan.missing.iter().filter(|missing| !plan.is_made_in(missing, target)).collect();
     match wanted.is_empty() {
         true => Ok(()),
-        false => Err(Error::Missing(wanted.into_iter().map(ToString::to_string).collect())),
+        false => Err(Error::Missing(Missing::lines(wanted))),
     }
 }
 

@@ -11,7 +11,7 @@ use e2e_plan::{Container, duration::human, words::counted};
 use e2e_report::environment::LoadFrom;
 use k8s_openapi::api::core::v1::Node;
 
-use super::{Error, Options, Signal, place::Place, prepared::Prepared};
+use super::{Error, Options, Signal, connection::Connection, prepared::Prepared};
 use crate::{
     image::{self, Recipes},
     leftovers::discard,
@@ -27,16 +27,16 @@ use crate::{
 
 /// Supplies images, or the programs that replace them, which may take minutes the first time. Returns the programs.
 pub(super) async fn supply(prepared: &Prepared, progress: &Progress) -> Result<FoundPrograms, Error> {
-    let Prepared { config, pods, root, .. } = prepared;
-    match &prepared.place {
-        Place::Docker(engine) => {
+    let Prepared { options, config, pods, .. } = prepared;
+    match &prepared.connection {
+        Connection::Docker(engine) => {
             ensure(prepared, engine, &all_images(containers(pods)), progress).await?;
         }
-        Place::Local => {
+        Connection::Local => {
             let say = |text| progress.line(text);
-            return Ok(provider::local::find_programs(&config.local, pods, root, &say).await?);
+            return Ok(provider::local::find_programs(&config.local, pods, &options.root, &say).await?);
         }
-        Place::K8s(cluster) => supply_cluster(prepared, cluster, progress).await?,
+        Connection::K8s(cluster) => supply_cluster(prepared, cluster, progress).await?,
     }
     Ok(FoundPrograms::new())
 }
@@ -54,9 +54,11 @@ pub(super) async fn provide_early(
     signal: &Signal,
     progress: &Progress,
 ) -> Result<Option<Early>, Error> {
-    let Prepared { config, place: Place::Docker(engine), .. } = prepared else { return Ok(None) };
+    let Prepared { config, connection: Connection::Docker(engine), .. } = prepared else { return Ok(None) };
     let sandbox = [image::SANDBOX_IMAGE.to_owned()];
-    let Some(ensured) = signal.or(ensure(prepared, engine, &sandbox, progress)).await else { return Ok(None) };
+    let Some(ensured) = signal.unless_interrupted(ensure(prepared, engine, &sandbox, progress)).await else {
+        return Ok(None);
+    };
     ensured?;
     let began = Instant::now();
     let pods = docker_pods(prepared, engine).await?;
@@ -68,33 +70,38 @@ pub(super) async fn provide_early(
 /// Creates networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a pending call could create
 /// something after the removal.
 pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Result<Provider, Error> {
-    let Prepared { plan, pods, root, directory, .. } = prepared;
-    Ok(match &prepared.place {
-        Place::Docker(engine) => Provider::Docker(docker_pods(prepared, engine).await?),
-        Place::Local => Provider::Local(LocalPods::prepare(plan, pods.clone(), programs, root, directory)?),
-        Place::K8s(cluster) => Provider::K8s(K8sPods::prepare((**cluster).clone(), pods.clone(), plan).await?),
+    let Prepared { options, plan, pods, directory, .. } = prepared;
+    Ok(match &prepared.connection {
+        Connection::Docker(engine) => Provider::Docker(docker_pods(prepared, engine).await?),
+        Connection::Local => {
+            Provider::Local(LocalPods::prepare(plan, pods.clone(), programs, &options.root, directory)?)
+        }
+        Connection::K8s(cluster) => Provider::K8s(K8sPods::prepare((**cluster).clone(), pods.clone(), plan).await?),
     })
 }
 
 /// Removes only what an unfinished provision created. If that fails, the next run removes it by its label.
 pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
-    let removed = match &prepared.place {
-        Place::Docker(engine) => engine.remove_run().await.map(drop).map_err(Error::from),
-        Place::K8s(cluster) => k8s::leftovers::remove(cluster).await.map_err(Error::from),
-        Place::Local => Ok(()),
+    let removed = match &prepared.connection {
+        Connection::Docker(engine) => engine.remove_run().await.map(drop).map_err(Error::from),
+        Connection::K8s(cluster) => k8s::leftovers::remove(cluster).await.map_err(Error::from),
+        Connection::Local => Ok(()),
     };
     discard(prepared.directory.path());
     removed
 }
 
 async fn docker_pods(prepared: &Prepared, engine: &Engine) -> Result<DockerPods, Error> {
-    let Prepared { plan, pods, directory, published_ports, .. } = prepared;
-    Ok(DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory, *published_ports).await?)
+    let Prepared { options, plan, pods, directory, .. } = prepared;
+    Ok(DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory, options.published_ports).await?)
 }
 
 /// Checks that the cluster can run the system, brings it the images, and waits for terminating pods to make room.
 async fn supply_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
-    let agents = if prepared.load_from == LoadFrom::Host { 0 } else { prepared.agents };
+    let agents = match prepared.load_from {
+        LoadFrom::Host => 0,
+        LoadFrom::Inside { agents } => agents,
+    };
     let requested = k8s::room::Capacity::requested(&prepared.pods, agents);
     let during = prepared.config.scenario.values().flat_map(|scenario| &scenario.during);
     let preflight = k8s::preflight::check(cluster, &prepared.plan, during, requested);
@@ -189,8 +196,8 @@ fn containers(pods: &[PodSpec]) -> impl Iterator<Item = &Container> {
 }
 
 async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
-    let Prepared { config, root, .. } = prepared;
-    ensure_by(&config.images.with_built_in(), engine, images, root, progress).await.map(drop)
+    let Prepared { options, config, .. } = prepared;
+    ensure_by(&config.images.with_built_in(), engine, images, &options.root, progress).await.map(drop)
 }
 
 /// Provides every configured image to the engine.

@@ -22,7 +22,7 @@ impl Interrupts {
     }
 
     /// Waits for either signal.
-    pub async fn come(&mut self) {
+    pub async fn recv(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -44,7 +44,7 @@ impl Signal {
         let (sender, received) = tokio::sync::watch::channel(0);
         tokio::spawn(async move {
             loop {
-                interrupts.come().await;
+                interrupts.recv().await;
                 sender.send_modify(|received| *received += 1);
             }
         });
@@ -52,10 +52,10 @@ impl Signal {
     }
 
     /// The work's result, or `None` if a signal came first.
-    pub(super) async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            () = self.come(1) => None,
+            () = self.received(1) => None,
             result = work => Some(result),
         }
     }
@@ -63,13 +63,17 @@ impl Signal {
     /// The result of work that a single signal must not cut short, or `None` if a second one ended the wait for a cluster, which
     /// completes the work without this process. On other targets later signals are ignored, since only this process can remove
     /// what it started.
-    pub(super) async fn insisted<T>(&self, prepared: &Prepared, work: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn unless_interrupted_twice<T>(
+        &self,
+        prepared: &Prepared,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
         if prepared.target() != Target::K8s {
             return Some(work.await);
         }
         let begun = tokio::time::Instant::now();
         let insists = async {
-            self.come(2).await;
+            self.received(2).await;
             tokio::time::sleep_until(begun + IN_A_HURRY).await;
         };
         tokio::select! {
@@ -80,7 +84,7 @@ impl Signal {
     }
 
     /// Ready after this many signals.
-    async fn come(&self, signals: u32) {
+    async fn received(&self, signals: u32) {
         let mut received = self.received.clone();
         // The sender lives as long as the process.
         let _ = received.wait_for(|received| *received >= signals).await;

@@ -9,16 +9,12 @@ use std::{
     time::Duration,
 };
 
+use e2e_plan::programs;
 use e2e_report::{env_vars, environment::Environment, record::Record, run_data::AbnormalEnd, run_dir};
 use tokio::process::{Child, Command};
 
 use super::{Error, Signal, junit, prepared::Prepared, system::System};
-use crate::{
-    host::{path, signal_group},
-    lines,
-    progress::Progress,
-    provider::end_with_parent,
-};
+use crate::{host::signal_group, lines, progress::Progress, provider::end_with_parent};
 
 /// nextest's exit code for failed tests, from its documentation.
 const TESTS_FAILED: i32 = 100;
@@ -41,7 +37,7 @@ pub(super) async fn run(
     if suites.is_empty() {
         progress.line("running the built-in checks; `suites` in .config/e2e.toml adds your own");
         let checks = e2e::built_in::run(&environment);
-        aside(&mut live, signal.or(checks), progress).await.ok_or_else(|| prepared.interrupted())??;
+        aside(&mut live, signal.unless_interrupted(checks), progress).await.ok_or_else(|| prepared.interrupted())??;
         return Ok(complete(None, prepared).err());
     }
     progress.line(format!("running the suites: {}", suites.join(" ")));
@@ -57,7 +53,7 @@ pub(super) async fn run(
     }
     let environment_file = prepared.directory.join(run_dir::ENVIRONMENT);
     let words = filled_in(suites, &prepared.directory.join(run_dir::JUNIT), &environment_file);
-    let mut command = command(&words, &prepared.root)?;
+    let mut command = command(&words, &prepared.options.root)?;
     command.env(env_vars::E2E_ENVIRONMENT, environment_file);
     let show = |line: &str| progress.plain(line);
     let status = aside(&mut live, watch(command, prepared, suites, signal, &show), progress).await?;
@@ -65,9 +61,11 @@ pub(super) async fn run(
         let (reason, remedy) = ("it selected no test".to_owned(), "check its filters and its profile".to_owned());
         return Err(Error::Suites { command: suites.join(" "), reason, remedy });
     }
-    if !prepared.some_checks {
+    if prepared.options.filter.is_none() {
         let scenarios = e2e::built_in::scenarios(&environment);
-        aside(&mut live, signal.or(scenarios), progress).await.ok_or_else(|| prepared.interrupted())??;
+        aside(&mut live, signal.unless_interrupted(scenarios), progress)
+            .await
+            .ok_or_else(|| prepared.interrupted())??;
     }
     let kept = list.take(prepared).and_then(|text| complete(text, prepared));
     let odd = oddity(status, prepared.config.needs_nextest(), kept.as_deref().unwrap_or_default());
@@ -139,7 +137,7 @@ impl List {
         }
         let profile = profile(suites, std::env::var(NEXTEST_PROFILE).ok());
         // nextest keeps its store there wherever cargo builds to: `store.dir` is `target/nextest` of the workspace.
-        let path = workspace(&prepared.root).join(format!("target/nextest/{profile}/junit.xml"));
+        let path = workspace(&prepared.options.root).join(format!("target/nextest/{profile}/junit.xml"));
         Self::Nextest { path, profile }
     }
 
@@ -214,7 +212,7 @@ pub(super) fn check(words: &[String], root: &Path) -> Result<(), Error> {
     let Some(program) = words.first() else { return Ok(()) };
     let is_there = match program.contains('/') {
         true => root.join(program).is_file(),
-        false => path().iter().any(|directory| directory.join(program).is_file()),
+        false => programs::find(program, programs::path()).is_some(),
     };
     match is_there {
         true => Ok(()),
@@ -264,7 +262,7 @@ async fn watch(
         remedy: format!("install {}, or set another command in .config/e2e.toml", words[0]),
     })?;
     let mut child = Group(child);
-    let ended = signal.or(end(&mut child.0, on_line)).await;
+    let ended = signal.unless_interrupted(end(&mut child.0, on_line)).await;
     if ended.is_none() {
         child.stop().await;
     }

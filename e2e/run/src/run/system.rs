@@ -74,7 +74,7 @@ impl System {
             snapshot: keeper.watch(),
             restarter: keeper.restarter(),
             progress: says,
-            agents: prepared.agents,
+            agents: prepared.options.agents.unwrap_or(1),
             stop,
             token: prepared.secrets.get(TOKEN).cloned().expect("`prepare` makes it"),
             secrets: Secrets::new(prepared.secrets.values().cloned()),
@@ -84,7 +84,7 @@ impl System {
             supply: Supply {
                 images: prepared.config.images.clone(),
                 programs: prepared.config.local.clone(),
-                root: prepared.root.clone(),
+                root: prepared.options.root.clone(),
             },
         });
         let control = match control.await {
@@ -141,7 +141,7 @@ impl System {
             routes: environment::routes(plan),
             components,
             scenarios: config.scenario.clone(),
-            some_scenarios: prepared.some_scenarios,
+            some_scenarios: !prepared.options.scenarios.is_empty(),
             load_from: prepared.load_from,
             control: self.control.address,
             started_unix_ms: Some(self.epoch_unix_ms),

@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use crate::{
     Error, ErrorKind, Faults,
-    node::{Entry, FieldPath, Node, Tree},
-    typed::from_node,
+    node::{Entry, FieldPath, Node},
+    typed::from_node_as_go,
     yaml::{Dialect, Documents, documents},
 };
 
 /// The keys that only kustomize itself can build.
-const BEYOND: [&str; 13] = [
+const BEYOND: [&str; 14] = [
     "buildMetadata",
     "configurations",
     "crds",
@@ -26,60 +26,8 @@ const BEYOND: [&str; 13] = [
     "sortOptions",
     "transformers",
     "validators",
+    "vars",
 ];
-/// One more, which the tool is about to forget.
-const VARS: &str = "vars";
-
-/// The keys that are built here, at any depth.
-const KEYS: [&str; 45] = [
-    "annotationSelector",
-    "annotations",
-    "apiVersion",
-    "bases",
-    "behavior",
-    "commonAnnotations",
-    "commonLabels",
-    "components",
-    "configMapGenerator",
-    "count",
-    "digest",
-    "disableNameSuffixHash",
-    "env",
-    "envs",
-    "files",
-    "generatorOptions",
-    "group",
-    "images",
-    "immutable",
-    "includeSelectors",
-    "includeTemplates",
-    "kind",
-    "labelSelector",
-    "labels",
-    "literals",
-    "metadata",
-    "name",
-    "namePrefix",
-    "nameSuffix",
-    "namespace",
-    "newName",
-    "newTag",
-    "options",
-    "pairs",
-    "patch",
-    "patches",
-    "patchesJson6902",
-    "patchesStrategicMerge",
-    "path",
-    "replicas",
-    "resources",
-    "secretGenerator",
-    "target",
-    "type",
-    "version",
-];
-/// The keys of maps whose own keys are anybody's.
-const FREE: [&str; 6] = ["annotations", "commonAnnotations", "commonLabels", "labels", "metadata", "pairs"];
 
 const KUSTOMIZATION: &str = "Kustomization";
 const COMPONENT: &str = "Component";
@@ -105,7 +53,7 @@ pub(super) struct File {
     pub(super) api_version: Option<String>,
     pub(super) kind: Option<String>,
     /// A kustomization may have a name, which says nothing of what it makes.
-    pub(super) metadata: Option<BTreeMap<String, serde_json::Value>>,
+    pub(super) metadata: Option<Metadata>,
     pub(super) resources: Option<Vec<String>>,
     pub(super) bases: Option<Vec<String>>,
     pub(super) components: Option<Vec<String>>,
@@ -123,6 +71,15 @@ pub(super) struct File {
     pub(super) config_map_generator: Option<Vec<Generator>>,
     pub(super) secret_generator: Option<Vec<Generator>>,
     pub(super) generator_options: Option<GeneratorOptions>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -198,30 +155,10 @@ pub(super) struct GeneratorOptions {
     pub(super) immutable: Option<bool>,
 }
 
-/// Writes keys as they are documented. To Go, which reads them for kustomize, they are the same in any case: `patchesJSON6902`.
-fn spell_keys(node: &mut Node) {
-    match &mut node.tree {
-        Tree::List(items) => items.iter_mut().for_each(spell_keys),
-        Tree::Map(entries) => {
-            for entry in entries {
-                let known =
-                    KEYS.iter().chain(&BEYOND).chain([&VARS]).find(|known| known.eq_ignore_ascii_case(&entry.key));
-                if let Some(known) = known {
-                    entry.key = (*known).to_owned();
-                }
-                if !FREE.contains(&entry.key.as_str()) || matches!(entry.node.tree, Tree::List(_)) {
-                    spell_keys(&mut entry.node);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
 impl Kustomization {
     /// Reads one. Keys that only kustomize can build go to `beyond`; nothing comes of text that is no kustomization.
     pub(super) fn parse(path: &Path, text: &str, faults: &Faults, beyond: &mut Vec<Error>) -> Option<Self> {
-        let Documents { nodes, errors, .. } = documents(path, text, Dialect::Kubectl);
+        let Documents { nodes, errors, .. } = documents(path, text, Dialect::Go);
         if !errors.is_empty() {
             faults.extend(errors);
             return None;
@@ -230,24 +167,37 @@ impl Kustomization {
             faults.push(Error::of_file(path, "the kustomization is empty", "list the manifests under `resources`"));
             return None;
         };
-        spell_keys(&mut node);
-        let keys: Vec<String> = node.entries().iter().map(|entry| entry.key.clone()).collect();
-        let is_known = node.get("kind").is_none_or(|kind| matches!(kind.text(), Some(KUSTOMIZATION | COMPONENT)));
+        let kind = entry(&node, "kind").and_then(|kind| kind.node.text());
+        let is_known = matches!(kind, None | Some(KUSTOMIZATION | COMPONENT));
         let says_nothing = |entry: &Entry| {
-            matches!(entry.key.as_str(), "apiVersion" | "kind") || entry.node.is_null() || entry.node.text() == Some("")
+            is_key(entry, "apiVersion")
+                || is_key(entry, "kind")
+                || entry.node.is_null()
+                || entry.node.text() == Some("")
         };
         if is_known && node.entries().iter().all(says_nothing) {
             let remedy = "kustomize refuses it: list the manifests under `resources`";
             faults.push(Error::of_file(path, "the kustomization lists nothing", remedy));
             return None;
         }
-        for key in keys.iter().filter(|key| BEYOND.contains(&key.as_str()) || *key == VARS) {
-            let path = FieldPath::default().key(key);
-            let message = format!("`{key}` is built by kustomize alone");
-            beyond.push(Error::new(ErrorKind::Unsupported, message, String::new()).at(node.place_of(&path)));
-            node.remove(&path);
+        for key in BEYOND {
+            while let Some(Entry { key: written, place, .. }) = entry(&node, key) {
+                let message = format!("`{key}` is built by kustomize alone");
+                beyond.push(Error::new(ErrorKind::Unsupported, message, String::new()).at(place));
+                let path = FieldPath::default().key(written);
+                node.remove(&path);
+            }
         }
-        let (file, errors) = from_node::<File>(&node);
+        let (file, mut errors) = from_node_as_go::<File>(&node);
+        for patch in entry(&node, "patches").map_or(&[][..], |patches| patches.node.items()) {
+            let is_its = |error: &&mut Error| {
+                (error.location.line, error.location.column) == (patch.place.line, patch.place.column)
+            };
+            if let (Some(text), Some(error)) = (patch.text(), errors.iter_mut().find(is_its)) {
+                let key = if text.contains('\n') { "patch: |".to_owned() } else { format!("path: {text}") };
+                error.remedy = format!("write `- {key}`");
+            }
+        }
         faults.extend(errors);
         Some(Self { file: file?, node })
     }
@@ -291,9 +241,32 @@ impl Kustomization {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Error {
-        let list = self.node.get(key);
-        let element = list.into_iter().flat_map(Node::items).find(|item| text.is_some() && item.text() == text);
-        let place = element.map_or_else(|| self.node.place_of(&FieldPath::default().key(key)), |item| &item.place);
-        Error::new(kind, message, remedy).at(place)
+        let items = entry(&self.node, key).map_or(&[][..], |list| list.node.items());
+        let index = items.iter().position(|item| text.is_some() && item.text() == text);
+        self.error_of(key, index, kind, message, remedy)
     }
+
+    /// An error of a key, or of an element of its list.
+    pub(super) fn error_of(
+        &self,
+        key: &str,
+        index: Option<usize>,
+        kind: ErrorKind,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Error {
+        let entry = entry(&self.node, key);
+        let item = entry.and_then(|list| list.node.items().get(index?));
+        let place = item.map(|item| &item.place).or(entry.map(|entry| &entry.place));
+        Error::new(kind, message, remedy).at(place.unwrap_or(&self.node.place))
+    }
+}
+
+/// A key of a kustomization. To Go, which reads them for kustomize, they are the same in any case: `patchesJSON6902`.
+fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
+    node.entries().iter().find(|entry| is_key(entry, key))
+}
+
+fn is_key(entry: &Entry, key: &str) -> bool {
+    entry.key.eq_ignore_ascii_case(key)
 }

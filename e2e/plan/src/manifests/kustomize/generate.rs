@@ -11,8 +11,9 @@ use super::{
     labels, names,
 };
 use crate::{
-    Document, Error, ErrorKind, document,
-    node::{Entry, FieldPath, Node, Tree},
+    Document, Error, ErrorKind,
+    node::{Entry, Node, Tree},
+    read::document,
 };
 
 /// So long are the lines into which kustomize breaks base64.
@@ -28,7 +29,11 @@ impl Builder<'_> {
         ];
         for (key, kind, generators) in lists {
             for (index, generator) in generators.iter().flatten().enumerate() {
-                let at = Place { kustomization, key, index };
+                let at = GeneratorPath { kustomization, key, index };
+                if kind == "ConfigMap" && generator.kind.is_some() {
+                    let remedy = "kustomize refuses it: remove the key, or move the element to `secretGenerator`";
+                    self.faults.push(at.error(ErrorKind::UnknownField, "a ConfigMap has no `type`", remedy));
+                }
                 if let Some(made) = self.one(&at, kind, dir, generator) {
                     self.place(&at, generator, made, resources);
                 }
@@ -36,7 +41,7 @@ impl Builder<'_> {
         }
     }
 
-    fn one(&mut self, at: &Place<'_>, kind: &str, dir: &Path, generator: &Generator) -> Option<Resource> {
+    fn one(&mut self, at: &GeneratorPath<'_>, kind: &str, dir: &Path, generator: &Generator) -> Option<Resource> {
         let values = self.values(at, dir, generator);
         let options = merged(at.kustomization.file.generator_options.as_ref(), generator.options.as_ref());
         let node = |tree| Node::new(tree, &at.kustomization.node.place);
@@ -94,7 +99,13 @@ impl Builder<'_> {
     }
 
     /// Adds what was made, or changes what has its name already.
-    fn place(&mut self, at: &Place<'_>, generator: &Generator, mut made: Resource, resources: &mut Vec<Resource>) {
+    fn place(
+        &mut self,
+        at: &GeneratorPath<'_>,
+        generator: &Generator,
+        mut made: Resource,
+        resources: &mut Vec<Resource>,
+    ) {
         let behavior = generator.behavior.as_deref().unwrap_or_default();
         let id = made.id();
         let is_same = |other: &Resource| other.object.kind == made.object.kind && other.ids().any(|other| other == id);
@@ -128,7 +139,7 @@ impl Builder<'_> {
     }
 
     /// The keys with their values, from texts, files and files of variables.
-    fn values(&mut self, at: &Place<'_>, dir: &Path, generator: &Generator) -> BTreeMap<String, Vec<u8>> {
+    fn values(&mut self, at: &GeneratorPath<'_>, dir: &Path, generator: &Generator) -> BTreeMap<String, Vec<u8>> {
         let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
         for literal in generator.literals.iter().flatten() {
             match literal.split_once('=').filter(|(key, _)| !key.is_empty()) {
@@ -169,7 +180,7 @@ impl Builder<'_> {
     }
 
     /// The variables of a file, each in a line; a name alone stands for an empty one.
-    fn variables(&mut self, at: &Place<'_>, dir: &Path, name: &str) -> Vec<(String, Vec<u8>)> {
+    fn variables(&mut self, at: &GeneratorPath<'_>, dir: &Path, name: &str) -> Vec<(String, Vec<u8>)> {
         let Some(bytes) = self.bytes(at, dir, name) else { return Vec::new() };
         let Ok(text) = str::from_utf8(&bytes) else {
             let message = format!("`{name}` is not UTF-8 text");
@@ -182,7 +193,7 @@ impl Builder<'_> {
         pairs.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).collect()
     }
 
-    fn bytes(&mut self, at: &Place<'_>, dir: &Path, name: &str) -> Option<Vec<u8>> {
+    fn bytes(&mut self, at: &GeneratorPath<'_>, dir: &Path, name: &str) -> Option<Vec<u8>> {
         let path = self.file(at.kustomization, at.key, dir, name)?;
         let failed =
             |error| at.error(ErrorKind::File, format!("`{name}` cannot be read: {error}"), "check its permissions");
@@ -191,16 +202,15 @@ impl Builder<'_> {
 }
 
 /// Where a generator stands.
-struct Place<'a> {
+struct GeneratorPath<'a> {
     kustomization: &'a Kustomization,
     key: &'static str,
     index: usize,
 }
 
-impl Place<'_> {
+impl GeneratorPath<'_> {
     fn error(&self, kind: ErrorKind, message: impl Into<String>, remedy: &str) -> Error {
-        let path = FieldPath::default().key(self.key).item(self.index, None);
-        Error::new(kind, message, remedy).at(self.kustomization.node.place_of(&path))
+        self.kustomization.error_of(self.key, Some(self.index), kind, message, remedy)
     }
 }
 

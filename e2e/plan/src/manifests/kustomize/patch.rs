@@ -12,10 +12,11 @@ use super::{
     spelling::spell,
 };
 use crate::{
-    Document, Error, ErrorKind, document, kinds,
+    Document, Error, ErrorKind, kinds,
     merge::{merge_object, repeated},
     nearest,
     node::{FieldPath, Node, Tree},
+    read::document,
     words::listed,
     yaml::{Dialect, Documents, documents},
 };
@@ -34,8 +35,7 @@ struct Given<'a> {
 
 impl Given<'_> {
     fn fail(&self, kind: ErrorKind, message: &str, remedy: &str) -> Error {
-        let path = FieldPath::default().key(self.key).item(self.index, None);
-        Error::new(kind, message, remedy).at(self.kustomization.node.place_of(&path))
+        self.kustomization.error_of(self.key, Some(self.index), kind, message, remedy)
     }
 }
 
@@ -125,7 +125,7 @@ impl Builder<'_> {
                 )));
             }
             // The values of operations become JSON as kubectl reads them.
-            return Some(documents(&file, &text, Dialect::Kubectl).nodes);
+            return Some(documents(&file, &text, Dialect::Go).nodes);
         }
         let lines: Vec<&str> = text.lines().collect();
         let mut nodes = without_lists(nodes);

@@ -39,6 +39,11 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     MAP,
     "kustomization.yaml:2:11, document 1: several patches share a target, which kustomize refuses; give each of them its own element"
 )]
+#[case::a_path_in_place_of_a_patch(
+    "resources: [a.yaml]\npatches: [two.yaml]\n",
+    MAP,
+    "kustomization.yaml:2:11, document 1: patches[0]: expected a map, found a string; write `- path: two.yaml`"
+)]
 #[case::an_empty_patch(
     "resources: [a.yaml]\npatches: [{path: empty.yaml}]\n",
     MAP,
@@ -86,6 +91,22 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     "resources: [a.yaml]\n",
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  8080: shop/web:80\n",
     "a.yaml:5:3, document 1: the key `8080` is not text; kustomize refuses it: put the key in quotes"
+)]
+#[case::a_type_of_a_config_map(
+    "configMapGenerator: [{name: c, type: Opaque}]\n",
+    MAP,
+    "kustomization.yaml:1:22, document 1: a ConfigMap has no `type`; kustomize refuses it: remove the key, or move the element to \
+     `secretGenerator`"
+)]
+#[case::metadata_of_its_own(
+    "resources: [a.yaml]\nmetadata: {name: shop, owner: me}\n",
+    MAP,
+    "kustomization.yaml:2:24, document 1: metadata.owner: unknown field; the fields here are: annotations, labels, name, namespace"
+)]
+#[case::a_key_in_another_case_that_is_none(
+    "Resources: [a.yaml]\nIMAGES: [{Name: a, Kind: x}]\n",
+    MAP,
+    "kustomization.yaml:2:20, document 1: IMAGES[0].Kind: unknown field; the fields here are: digest, name, newName, newTag, tagSuffix"
 )]
 #[case::a_subject_without_its_namespace(
     "resources: [a.yaml]\n",

@@ -37,10 +37,82 @@ use super::*;
     "x"
 )]
 #[case::end_of_document("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n...\n", "x")]
+#[case::a_word_in_mixed_case("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: oN}\n", "oN")]
+#[case::a_commit_like_a_large_number(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: 12e4567}\n",
+    "12e4567"
+)]
+#[case::tabs_where_they_are_nothing(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a,\n\t\n\tlabels: {}}\ndata:\n  value: \"x\n\t\n    y\"\n  z: |\n    a:\n    \tb\n",
+    "x\ny"
+)]
+#[case::a_slash_in_json(
+    "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"a\"}, \"data\": {\"value\": \"x\\/y\"}}\n",
+    "x/y"
+)]
+#[case::a_comma_at_the_end_behind_dashes(
+    "---\n{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"a\"}, \"data\": {\"value\": \"x\",}}\n",
+    "x"
+)]
+#[case::a_comment_that_is_no_instruction(
+    "#@ by ann\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n",
+    "x"
+)]
 fn forms_of_text(#[case] text: &str, #[case] expected: &str) {
     let dir = directory(&[("a.yaml", text)]);
     let plan = read_at(dir.path(), &["a.yaml"], &[]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(plan.objects[0].json["data"]["value"], expected);
+}
+
+/// What YAML 1.2 allows, and kubectl refuses.
+#[rstest]
+#[case::a_tab_alone(
+    "\t\n",
+    "5:1: a line starts with a tab; kubectl refuses it: indent with blanks, and leave empty lines empty"
+)]
+#[case::a_tab_after_blanks(
+    "  \t\n",
+    "5:3: a line starts with a tab; kubectl refuses it: indent with blanks, and leave empty lines empty"
+)]
+#[case::a_tab_before_a_comment(
+    "\t# x\n",
+    "5:1: a line starts with a tab; kubectl refuses it: indent with blanks, and leave empty lines empty"
+)]
+#[case::a_tab_below_a_block(
+    "  x: |\n    y\n  \t\n",
+    "7:3: a line starts with a tab; kubectl refuses it: indent with blanks, and leave empty lines empty"
+)]
+#[case::a_slash(
+    "  x: \"a\\/b\"\n",
+    "5:6: the text has the escape `\\/`; kubectl refuses it: write the character itself"
+)]
+#[case::half_a_character(
+    "  x: \"\\ud83d\\ude00\"\n",
+    "5:6: the text has the escape `\\ud83d`; kubectl refuses it: write the character itself"
+)]
+#[case::a_question_mark(
+    "  x: {y: /ready?z}\n",
+    "5:10: a text between braces or brackets has a `?`; kubectl refuses it: put the text in quotes"
+)]
+#[case::infinity("  x: .inf\n", "5:6, document 1: JSON has no such number; kubectl refuses it: put it in quotes")]
+fn what_kubectl_refuses(#[case] more: &str, #[case] expected: &str) {
+    let text = format!("apiVersion: example.org/v1\nkind: Shop\nmetadata: {{name: a}}\ndata:\n{more}");
+    let dir = directory(&[("a.yaml", &text)]);
+    assert_eq!(read_at(dir.path(), &["a.yaml"], &[]).unwrap_err().to_string(), format!("a.yaml:{expected}"));
+}
+
+#[rstest]
+#[case::a_directive(
+    "# x\n%YAML 1.1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+    "a.yaml:2:1: a directive stands before `---`; kubectl refuses it: remove the line"
+)]
+#[case::a_comma_at_the_end_of_json(
+    "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n\"metadata\": {\"name\": \"a\",}}\n",
+    "a.yaml:2:26: not valid JSON: key must be a string; kubectl reads a text that starts with `{` as JSON: correct it, or put `---` before it"
+)]
+fn files_that_kubectl_refuses(#[case] text: &str, #[case] expected: &str) {
+    let dir = directory(&[("a.yaml", text)]);
+    assert_eq!(read_at(dir.path(), &["a.yaml"], &[]).unwrap_err().to_string(), expected);
 }
 
 /// As Windows PowerShell writes with `>`.

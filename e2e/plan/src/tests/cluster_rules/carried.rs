@@ -10,7 +10,7 @@ fn rules(path: &str) -> String {
 }
 
 #[rstest]
-#[case::path_type(&rules("path: /"), &rules("path: /, pathType: Prefix"), "spec.rules[0].http.paths[0]: it has no pathType; add `pathType: <pathtype>`")]
+#[case::path_type(&rules("path: /"), &rules("path: /, pathType: Prefix"), "spec.rules[0].http.paths[0]: it has no pathType; add `pathType: Prefix`")]
 #[case::path(
     &rules("path: api, pathType: Prefix"), &rules("path: '/api(/|$)(.*)', pathType: ImplementationSpecific"),
     "spec.rules[0].http.paths[0].path: `api` is not an absolute path; start it with `/`"
@@ -36,6 +36,17 @@ fn rules(path: &str) -> String {
 )]
 fn of_an_ingress(#[case] refused: &str, #[case] taken: &str, #[case] message: &str) {
     assert_rule(&object(INGRESS, "Ingress", refused), message, &object(INGRESS, "Ingress", taken));
+}
+
+/// As clusters had it before 1.22. That there is no backend follows from it.
+#[test]
+fn a_backend_of_an_older_ingress() {
+    let spec =
+        "{rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {serviceName: web, servicePort: 80}}]}}]}";
+    let error = error_of(&format!("apiVersion: {INGRESS}\nkind: Ingress\nmetadata: {{name: x}}\nspec: {spec}\n"));
+    let remedy = "unknown field; write `service: {name: <name>, port: {number: <port>}}`";
+    assert_eq!(error.matches(remedy).count(), 2, "{error}");
+    assert!(error.starts_with("2 errors"), "{error}");
 }
 
 const TARGET: &str = "scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: backend}";

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use e2e_figures::stats::Samples;
 use e2e_kubelet::{
-    diagnosis::{Confidence, Diagnosis, Outcome},
+    diagnosis::{Confidence, Diagnosis},
     exchange::ProbeHistory,
     observation::Observation,
     snapshot::ContainerReport,
@@ -102,7 +102,7 @@ fn examined(cause: Cause) -> DoctorEntry {
         which: ProbeKind::Liveness,
         at_unix_ms: START + 5_000,
         diagnosis: Diagnosis {
-            verdict: Outcome::Failure,
+            verdict: Verdict::Failure,
             observation,
             cause: Some(cause),
             flip: None,

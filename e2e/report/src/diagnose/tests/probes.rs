@@ -1,7 +1,7 @@
 //! What is known of probes.
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Confidence, Diagnosis, Flip, Outcome, Trial},
+    diagnosis::{Axis, Cause, Confidence, Diagnosis, Flip, Trial},
     observation::{Kind, Observation, Verdict},
 };
 
@@ -153,7 +153,7 @@ fn a_proof_tells_how_many_requests_it_took() {
         succeeded: if verdict == Verdict::Success { sent } else { 0 },
     };
     let diagnosis = Diagnosis {
-        verdict: Outcome::Failure,
+        verdict: Verdict::Failure,
         observation: Observation::new(Verdict::Failure, Kind::Response, "statuscode: 400"),
         cause: Some(Cause::HostAllowList),
         flip: Some(Flip { axis: Axis::Host, from: "10.0.0.1:80".to_owned(), to: "app".to_owned() }),

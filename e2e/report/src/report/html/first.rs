@@ -1,7 +1,10 @@
 //! The first screen: verdict, cause, fix, the patch to copy, the figures against their lines, and the system. Main function: [`screen`].
 
 use e2e_figures::scenario::ThresholdName;
-use e2e_plan::{duration::human_ms, words::counted};
+use e2e_plan::{
+    duration::human_ms,
+    words::{counted, number},
+};
 use maud::{Markup, html};
 
 use super::{
@@ -112,12 +115,12 @@ fn tiles(report: &Report) -> Vec<Tile> {
 
 fn tile(threshold: &Threshold) -> Tile {
     let (what, unit) = words(threshold.name);
-    let number = |number: f64| shown(number, unit);
+    let shown = |figure| shown(figure, unit);
     let bound = if threshold.name == ThresholdName::RateMin { "at least" } else { "at most" };
     Tile {
         what: threshold.place().map_or_else(|| what.to_owned(), |place| format!("{place}: {what}")),
-        figure: threshold.measured.map_or("not measured".to_owned(), number),
-        line: format!("{bound} {}", number(threshold.limit)),
+        figure: threshold.measured.map_or("not measured".to_owned(), shown),
+        line: format!("{bound} {}", shown(threshold.limit)),
         state: Some(threshold.state),
     }
 }
@@ -152,16 +155,10 @@ fn words(name: ThresholdName) -> (&'static str, &'static str) {
     }
 }
 
-fn shown(number: f64, unit: &str) -> String {
-    let (number, unit) = if unit == "%" { (number * 100.0, "%") } else { (number, unit) };
-    let digits = match number.abs() {
-        _ if number.fract() == 0.0 => 0,
-        size if size >= 100.0 => 0,
-        size if size >= 10.0 => 1,
-        _ => 2,
-    };
+fn shown(figure: f64, unit: &str) -> String {
+    let figure = if unit == "%" { figure * 100.0 } else { figure };
     let space = if unit == "ms" { "\u{a0}" } else { "" };
-    format!("{number:.digits$}{space}{unit}")
+    format!("{}{space}{unit}", number(figure, 3))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Our objects in a Docker engine: labels, owners, and the removal of dead runs' objects. Main type: [`Engine`].
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::AddAssign, time::Duration};
 
 use bollard::{
     Docker,
@@ -192,9 +192,7 @@ async fn repeat(mut pass: impl AsyncFnMut(&mut Removed) -> Result<(), Error>) ->
         }
         let mut removed = Removed::default();
         last = pass(&mut removed).await;
-        all.containers += removed.containers;
-        all.networks += removed.networks;
-        all.volumes += removed.volumes;
+        all += removed;
         if last.is_ok() && removed == Removed::default() {
             break;
         }
@@ -225,6 +223,14 @@ pub(crate) struct Removed {
     pub(crate) containers: usize,
     pub(crate) networks: usize,
     pub(crate) volumes: usize,
+}
+
+impl AddAssign for Removed {
+    fn add_assign(&mut self, more: Self) {
+        self.containers += more.containers;
+        self.networks += more.networks;
+        self.volumes += more.volumes;
+    }
 }
 
 /// How many objects a removal removed. A missing one is not a failure, nor a container that is already being removed.

@@ -15,9 +15,9 @@ use super::{K8sPods, error::Error};
 use crate::provider::docker::engine::Engine;
 
 impl K8sPods {
-    /// Deletes the pod in a place, with its own grace period unless another is named.
-    pub(crate) async fn delete(&self, place: &str, grace_seconds: Option<u32>) -> Result<(), Error> {
-        let (name, _) = self.object(place).ok_or_else(|| Error::of("delete", place, "there is no such pod"))?;
+    /// Deletes the pod in a slot, with its own grace period unless another is named.
+    pub(crate) async fn delete(&self, slot: &str, grace_seconds: Option<u32>) -> Result<(), Error> {
+        let (name, _) = self.object(slot).ok_or_else(|| Error::of("delete", slot, "there is no such pod"))?;
         let parameters = DeleteParams { grace_period_seconds: grace_seconds, ..DeleteParams::default() };
         let deleted = self.pods().delete(&name, &parameters).await;
         deleted.map(drop).map_err(|error| self.cluster.failed("delete", &name, &error))

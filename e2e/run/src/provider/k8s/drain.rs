@@ -20,26 +20,26 @@ pub(crate) struct Drained {
 }
 
 impl K8sPods {
-    /// Keeps the node of the pod in a place from taking pods.
+    /// Keeps the node of the pod in a slot from taking pods.
     ///
     /// # Errors
     ///
     /// There is no such pod, its node takes no pods already, or the cluster refuses it.
-    pub(crate) async fn cordon(&self, place: &str) -> Result<Drained, Error> {
-        let error = |reason: &str| Error::of("drain the node of", place, reason);
-        let node = self.object(place).and_then(|(_, node)| node).ok_or_else(|| error("it is on no node"))?;
+    pub(crate) async fn cordon(&self, slot: &str) -> Result<Drained, Error> {
+        let error = |reason: &str| Error::of("drain the node of", slot, reason);
+        let node = self.object(slot).and_then(|(_, node)| node).ok_or_else(|| error("it is on no node"))?;
         if !cordon::cordon(&self.cluster, &node).await? {
             return Err(error(&format!("{node} takes no pods already, and not because of this run")));
         }
-        let is_there = |place: &&String| self.object(place).and_then(|(_, node)| node).as_ref() == Some(&node);
+        let is_there = |slot: &&String| self.object(slot).and_then(|(_, node)| node).as_ref() == Some(&node);
         let pods = self.specs.iter().filter(|spec| spec.component.kind != "DaemonSet").map(|spec| &spec.name);
         let pods = pods.filter(is_there).cloned().collect();
         Ok(Drained { node, pods })
     }
 
-    /// Evicts the pod in a place, which its PodDisruptionBudget may delay until a moment.
-    pub(crate) async fn evict(&self, place: &str, end: Instant) -> Result<(), Error> {
-        let Some((name, _)) = self.object(place) else { return Ok(()) };
+    /// Evicts the pod in a slot, which its PodDisruptionBudget may delay until a moment.
+    pub(crate) async fn evict(&self, slot: &str, end: Instant) -> Result<(), Error> {
+        let Some((name, _)) = self.object(slot) else { return Ok(()) };
         let evicted = poll::until("its eviction", end.saturating_duration_since(Instant::now()), AGAIN, || async {
             match self.pods().evict(&name, &EvictParams::default()).await {
                 Ok(_) => Look::Done(Ok(())),

@@ -122,8 +122,9 @@ fn node(node: &ClusterNode, silences: &BTreeMap<String, Duration>) -> Node {
 fn placement(pods: &K8sPods, nodes: &[ClusterNode]) -> Vec<Placement> {
     let of = |spec: &crate::provider::pods::PodSpec| {
         let (object, node) = pods.object(&spec.name).unzip();
-        let pod = pods.watch.pod(&spec.name).and_then(|pod| pod.spec);
-        let choices = pod.map_or(0, |pod| nodes.iter().filter(|node| nodes::takes(node, &pod)).count());
+        let pod = pods.watch.pod(&spec.name);
+        let pod = pod.as_ref().and_then(|pod| pod.spec.as_ref());
+        let choices = pod.map_or(0, |pod| nodes.iter().filter(|node| nodes::takes(node, pod)).count());
         Placement {
             component: spec.component.name.clone(),
             pod: spec.name.clone(),

@@ -12,7 +12,7 @@ use tokio::{
 use super::{cluster::Cluster, error::Error, watch::Watch};
 use crate::provider::{accept, pods::PodSpec};
 
-/// Forwards until it is dropped. Each connection goes to the pod that stands in its place at that moment.
+/// Forwards until it is dropped. Each connection goes to the pod that stands in its slot at that moment.
 #[derive(Debug, Default)]
 pub(super) struct Forward {
     ports: BTreeMap<(String, u16), SocketAddr>,
@@ -35,18 +35,18 @@ impl Forward {
         Ok(forward)
     }
 
-    pub(super) fn address(&self, place: &str, port: u16) -> Option<SocketAddr> {
-        self.ports.get(&(place.to_owned(), port)).copied()
+    pub(super) fn address(&self, slot: &str, port: u16) -> Option<SocketAddr> {
+        self.ports.get(&(slot.to_owned(), port)).copied()
     }
 }
 
-async fn serve(listener: TcpListener, cluster: Cluster, watch: Arc<Watch>, place: String, port: u16) {
+async fn serve(listener: TcpListener, cluster: Cluster, watch: Arc<Watch>, slot: String, port: u16) {
     // Ends what is under way when it is dropped itself.
     let mut connections = JoinSet::new();
     loop {
         let stream = accept::next(&listener).await;
         while connections.try_join_next().is_some() {}
-        let name = watch.pod(&place).and_then(|pod| pod.metadata.name);
+        let name = watch.pod(&slot).and_then(|pod| pod.metadata.name.clone());
         let cluster = cluster.clone();
         // Without a pod the connection is closed, which is what a port without a listener looks like through a forward.
         connections.spawn(async move {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use e2e_plan::Object;
+use e2e_plan::{Object, json::change_texts};
 use k8s_openapi::ByteString;
 use regex::{Captures, Regex};
 use serde_json::Value;
@@ -29,7 +29,11 @@ impl Hosts {
         if let Some(values) = object.get_mut("data").and_then(Value::as_object_mut).filter(|_| is_secret) {
             values.values_mut().for_each(|value| move_encoded(pattern, namespace, value));
         }
-        move_texts(pattern, namespace, object);
+        change_texts(object, &mut |text| {
+            if let Cow::Owned(moved) = moved(pattern, namespace, text) {
+                *text = moved;
+            }
+        });
     }
 }
 
@@ -42,19 +46,6 @@ fn moved<'a>(pattern: &Regex, namespace: &str, text: &'a str) -> Cow<'a, str> {
         let name = found[2].split('.').next().unwrap_or_default();
         format!("{}{name}.{namespace}.svc", &found[1])
     })
-}
-
-fn move_texts(pattern: &Regex, namespace: &str, value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let Cow::Owned(moved) = moved(pattern, namespace, text) {
-                *text = moved;
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| move_texts(pattern, namespace, item)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| move_texts(pattern, namespace, field)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 /// The same in base64. What is no text holds no host.

@@ -24,7 +24,7 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
 };
 
-use super::{K8sPods, error, places::COMPONENT};
+use super::{K8sPods, error, slots::COMPONENT};
 use crate::provider::pods::PodSpec;
 
 /// How long one connection may take; one that works takes a hundredth of it.

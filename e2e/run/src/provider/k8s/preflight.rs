@@ -1,6 +1,6 @@
 //! What a run needs of a cluster, asked before anything is made. Main function: [`check`].
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{borrow::Cow, collections::BTreeSet, time::Instant};
 
 use e2e_plan::{Plan, Warning, kinds::is_own_group, words::counted};
 use e2e_report::fault::{Action, PlannedFault};
@@ -34,48 +34,72 @@ pub(crate) struct Preflight {
 /// The oldest version that is tried: server-side apply came of age there.
 const OLDEST_MINOR: u32 = 18;
 
-/// A permission: verb, API group, resource with its subresource, whether in the run's namespace or for the cluster, and what
-/// it is for.
-struct Permission(&'static str, &'static str, &'static str, bool, &'static str);
+/// A permission that a run needs, and how its user gets it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Permission {
+    verb: &'static str,
+    group: Cow<'static, str>,
+    /// With its subresource.
+    resource: Cow<'static, str>,
+    namespaced: bool,
+    purpose: &'static str,
+    remedy: &'static str,
+}
+
+const ROLE: &str = "grant it as manifests/rbac does";
+const FAULTS_ROLE: &str = "grant it as manifests/rbac/faults does";
+const NO_ROLE: &str = "grant it, or do without `cluster_scoped`";
+
+/// A permission in the run's namespace.
+const fn own(verb: &'static str, group: &'static str, resource: &'static str, purpose: &'static str) -> Permission {
+    let (group, resource) = (Cow::Borrowed(group), Cow::Borrowed(resource));
+    Permission { verb, group, resource, namespaced: true, purpose, remedy: ROLE }
+}
+
+/// The same for the whole cluster.
+const fn wide(verb: &'static str, resource: &'static str, purpose: &'static str) -> Permission {
+    let (group, resource) = (Cow::Borrowed(""), Cow::Borrowed(resource));
+    Permission { verb, group, resource, namespaced: false, purpose, remedy: ROLE }
+}
 
 /// What every run does; `manifests/rbac` grants it.
 #[rustfmt::skip]
 const PERMISSIONS: &[Permission] = &[
-    Permission("create", "", "namespaces", false, "a namespace for the run"),
-    Permission("delete", "", "namespaces", false, "its removal"),
-    Permission("get", "", "namespaces", false, "checking its deletion"),
-    Permission("list", "", "namespaces", false, "finding leftovers of earlier runs"),
-    Permission("list", "", "nodes", false, "reading the nodes' capacity"),
-    Permission("list", "", "pods", true, "the state of pods"),
-    Permission("watch", "", "pods", true, "the state of pods"),
-    Permission("list", "", "events", true, "reading pods' events"),
-    Permission("watch", "", "events", true, "reading pods' events"),
-    Permission("get", "", "pods/log", true, "logs"),
-    Permission("create", "", "pods/exec", true, "exec probes"),
-    Permission("create", "", "pods/portforward", true, "reaching pods from this machine"),
-    Permission("list", "", "endpoints", true, "reading the endpoints of Services"),
-    Permission("list", "apps", "deployments", true, "the state of rollouts"),
-    Permission("list", "apps", "statefulsets", true, "the state of rollouts"),
-    Permission("list", "apps", "replicasets", true, "the state of rollouts"),
-    Permission("create", "batch", "jobs", true, "the load's agents"),
-    Permission("create", "", "secrets", true, "the load's agents"),
-    Permission("create", "", "services", true, "the check of NodePorts"),
-    Permission("delete", "", "services", true, "the check of NodePorts"),
+    wide("create", "namespaces", "a namespace for the run"),
+    wide("delete", "namespaces", "its removal"),
+    wide("get", "namespaces", "checking its deletion"),
+    wide("list", "namespaces", "finding leftovers of earlier runs"),
+    wide("list", "nodes", "reading the nodes' capacity"),
+    own("list", "", "pods", "the state of pods"),
+    own("watch", "", "pods", "the state of pods"),
+    own("list", "", "events", "reading pods' events"),
+    own("watch", "", "events", "reading pods' events"),
+    own("get", "", "pods/log", "logs"),
+    own("create", "", "pods/exec", "exec probes"),
+    own("create", "", "pods/portforward", "reaching pods from this machine"),
+    own("list", "", "endpoints", "reading the endpoints of Services"),
+    own("list", "apps", "deployments", "the state of rollouts"),
+    own("list", "apps", "statefulsets", "the state of rollouts"),
+    own("list", "apps", "replicasets", "the state of rollouts"),
+    own("create", "batch", "jobs", "the load's agents"),
+    own("create", "", "secrets", "the load's agents"),
+    own("create", "", "services", "the check of NodePorts"),
+    own("delete", "", "services", "the check of NodePorts"),
 ];
 
 /// What a planned fault does beside applying, which a rollout is, too; `manifests/rbac/faults` grants it.
-fn of_fault(action: &Action) -> &'static [Permission] {
+fn of_fault(action: &Action) -> Vec<Permission> {
     match action {
         Action::Kill | Action::Terminate | Action::Delete | Action::Restart => {
-            &[Permission("delete", "", "pods", true, "planned faults")]
+            vec![own("delete", "", "pods", "planned faults")]
         }
-        Action::Drain(_) => &[
-            Permission("create", "", "pods/eviction", true, "planned drains"),
-            Permission("get", "", "nodes", false, "planned drains"),
-            Permission("patch", "", "nodes", false, "planned drains"),
+        Action::Drain(_) => vec![
+            own("create", "", "pods/eviction", "planned drains"),
+            wide("get", "nodes", "planned drains"),
+            wide("patch", "nodes", "planned drains"),
         ],
         // The others are none of a cluster.
-        _ => &[],
+        _ => Vec::new(),
     }
 }
 
@@ -156,66 +180,41 @@ fn too_old(version: &str) -> Option<String> {
     }
 }
 
-/// A permission that a run needs, and how its user gets it.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Needed {
-    verb: &'static str,
-    group: String,
-    resource: String,
-    namespaced: bool,
-    purpose: &'static str,
-    remedy: &'static str,
-}
-
-const ROLE: &str = "grant it as manifests/rbac does";
-const FAULTS_ROLE: &str = "grant it as manifests/rbac/faults does";
-const NO_ROLE: &str = "grant it, or do without `cluster_scoped`";
-
 /// Everything that this run needs, each once.
-fn needed<'a>(plan: &Plan, resolved: &[Resolved], during: impl Iterator<Item = &'a PlannedFault>) -> BTreeSet<Needed> {
-    let fixed = |remedy| {
-        move |Permission(verb, group, resource, namespaced, purpose): &Permission| Needed {
-            verb,
-            group: (*group).to_owned(),
-            resource: (*resource).to_owned(),
-            namespaced: *namespaced,
-            purpose,
-            remedy,
-        }
-    };
+fn needed<'a>(
+    plan: &Plan,
+    resolved: &[Resolved],
+    during: impl Iterator<Item = &'a PlannedFault>,
+) -> BTreeSet<Permission> {
     let triggers = plan.objects.iter().any(|object| object.kind == "CronJob");
-    let triggered = triggers.then_some(&Permission("get", "batch", "jobs", true, "the end of triggered Jobs"));
+    let triggered = triggers.then(|| own("get", "batch", "jobs", "the end of triggered Jobs"));
     // Applying means patching; each kind of the manifests is one more permission.
     let kinds = plan.objects.iter().filter(|object| !object.cluster_scoped);
     let kinds = kinds.filter_map(|object| resource_of(&object.json));
     let applied = kinds.flat_map(|(group, resource)| {
-        ["create", "patch"].map(|verb| Needed {
-            verb,
-            group: group.clone(),
-            resource: resource.clone(),
-            namespaced: true,
-            purpose: "applying the manifests",
-            remedy: ROLE,
+        ["create", "patch"].map(|verb| Permission {
+            group: group.clone().into(),
+            resource: resource.clone().into(),
+            ..own(verb, "", "", "applying the manifests")
         })
     });
-    let wide = resolved.iter().filter(|object| object.is_wide).flat_map(|object| {
-        ["create", "get", "delete"].map(|verb| Needed {
-            verb,
-            group: object.resource.group.clone(),
-            resource: object.resource.plural.clone(),
-            namespaced: false,
-            purpose: "objects of the whole cluster",
+    let scoped = resolved.iter().filter(|object| object.is_wide).flat_map(|object| {
+        ["create", "get", "delete"].map(|verb| Permission {
+            group: object.resource.group.clone().into(),
+            resource: object.resource.plural.clone().into(),
             remedy: NO_ROLE,
+            ..wide(verb, "", "objects of the whole cluster")
         })
     });
-    let faults = during.flat_map(|fault| of_fault(&fault.action)).map(fixed(FAULTS_ROLE));
-    PERMISSIONS.iter().chain(triggered).map(fixed(ROLE)).chain(applied).chain(wide).chain(faults).collect()
+    let faults = during.flat_map(|fault| of_fault(&fault.action));
+    let faults = faults.map(|permission| Permission { remedy: FAULTS_ROLE, ..permission });
+    PERMISSIONS.iter().cloned().chain(triggered).chain(applied).chain(scoped).chain(faults).collect()
 }
 
 /// Each permission that is missing, with the remedy.
-async fn missing_permissions(cluster: &Cluster, needed: BTreeSet<Needed>) -> Result<Vec<String>, Error> {
+async fn missing_permissions(cluster: &Cluster, needed: BTreeSet<Permission>) -> Result<Vec<String>, Error> {
     let reviews = cluster.all::<SelfSubjectAccessReview>();
-    let asked = needed.into_iter().map(|Needed { verb, group, resource, namespaced, purpose, remedy }| {
+    let asked = needed.into_iter().map(|Permission { verb, group, resource, namespaced, purpose, remedy }| {
         let reviews = reviews.clone();
         async move {
             let review = review(cluster, verb, &group, &resource, namespaced);
@@ -223,7 +222,7 @@ async fn missing_permissions(cluster: &Cluster, needed: BTreeSet<Needed>) -> Res
             let answer = answer.map_err(|error| cluster.failed("say whether this user may", verb, &error))?;
             let allowed = answer.status.is_some_and(|status| status.allowed);
             Ok((!allowed).then(|| {
-                let resource = if group.is_empty() { resource } else { format!("{resource}.{group}") };
+                let resource = if group.is_empty() { resource.into_owned() } else { format!("{resource}.{group}") };
                 format!("this user may not {verb} {resource} ({purpose}); {remedy}")
             }))
         }
@@ -294,7 +293,7 @@ mod tests {
         let asked = |text: &str, faults: &[&str]| {
             let faults: Vec<PlannedFault> = faults.iter().map(|fault| fault.parse().expect("a fault")).collect();
             let needed = needed(&plan(text), &[cluster_role()], faults.iter());
-            let words = |it: &Needed| format!("{} {} {}", it.verb, it.resource, it.namespaced);
+            let words = |it: &Permission| format!("{} {} {}", it.verb, it.resource, it.namespaced);
             needed.iter().map(words).collect::<Vec<_>>()
         };
         let app = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}";

@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, error::Error, labels, places::COMPONENT, pod, rehome};
+use super::{cluster::Cluster, error::Error, labels, pod, rehome, slots::COMPONENT};
 
 /// An object, ready to be applied.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    hash::Hash,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,12 +10,16 @@ use std::{
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_plan::duration;
 use e2e_report::evidence::cluster::BringUp;
-use futures_util::{Stream, StreamExt};
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
 use kube::{
     Resource,
-    runtime::{WatchStreamExt, watcher},
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, Store, reflector},
+        watcher,
+    },
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -22,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     cluster::Cluster,
-    places::{Places, Stage, stage},
+    slots::{Slots, Stage, stage},
 };
 use crate::provider::pods::PodSpec;
 
@@ -36,8 +41,8 @@ pub(super) struct Watch {
 
 #[derive(Debug)]
 struct State {
-    places: Places,
-    /// When each place first reached each stage, since the first object was applied.
+    slots: Slots,
+    /// When each slot first reached each stage, since the first object was applied.
     reached: BTreeMap<String, BTreeMap<Stage, Duration>>,
     started: Instant,
     /// Of either stream.
@@ -50,9 +55,9 @@ type Lost = Option<(Instant, String)>;
 impl Watch {
     /// Begins to follow. `started` is when the first object was applied, `epoch` the same by the cluster's clock.
     pub(super) fn start(cluster: &Cluster, specs: &[PodSpec], started: Instant, epoch: Timestamp) -> Self {
-        let mut places = Places::new(specs, epoch);
-        let (sender, snapshots) = watch::channel(places.snapshot());
-        let state = Arc::new(Mutex::new(State { places, reached: BTreeMap::new(), started, lost: [None, None] }));
+        let mut slots = Slots::new(specs, epoch);
+        let (sender, snapshots) = watch::channel(slots.snapshot());
+        let state = Arc::new(Mutex::new(State { slots, reached: BTreeMap::new(), started, lost: [None, None] }));
         let task = tokio::spawn(follow(cluster.clone(), Arc::clone(&state), sender));
         Self { state, snapshots, _task: AbortOnDropHandle::new(task) }
     }
@@ -61,9 +66,9 @@ impl Watch {
         self.snapshots.clone()
     }
 
-    /// The pod that stands in a place now.
-    pub(super) fn pod(&self, place: &str) -> Option<Pod> {
-        self.state.lock().places.pod(place).cloned()
+    /// The pod that stands in a slot now.
+    pub(super) fn pod(&self, slot: &str) -> Option<Arc<Pod>> {
+        self.state.lock().slots.pod(slot).cloned()
     }
 
     /// For how long the cluster has not answered, and what was heard last.
@@ -74,7 +79,7 @@ impl Watch {
     /// Where the time of the bring-up went; nothing before all pods were ready.
     pub(super) fn bring_up(&self) -> Option<BringUp> {
         let state = self.state.lock();
-        let ready = |place: &String| Some((*state.reached.get(place)?.get(&Stage::Ready)?, place.clone()));
+        let ready = |slot: &String| Some((*state.reached.get(slot)?.get(&Stage::Ready)?, slot.clone()));
         let names = self.snapshots.borrow().pods.keys().cloned().collect::<Vec<_>>();
         let (_, slowest) = names.iter().map(ready).collect::<Option<Vec<_>>>()?.into_iter().max()?;
         let reached = state.reached.get(&slowest)?;
@@ -93,14 +98,12 @@ impl Watch {
 }
 
 async fn follow(cluster: Cluster, state: Arc<Mutex<State>>, sender: watch::Sender<Snapshot>) {
-    let mut pods = Known::<Pod>::default();
-    let mut events = Known::<ClusterEvent>::default();
-    let mut pod_stream = stream(&cluster);
-    let mut event_stream = stream(&cluster);
+    let (pods, mut pod_stream) = stream::<Pod>(&cluster);
+    let (events, mut event_stream) = stream::<ClusterEvent>(&cluster);
     loop {
         let (stream, told) = tokio::select! {
-            Some(told) = pod_stream.next() => (0, told.map(|event| pods.take_in(event))),
-            Some(told) = event_stream.next() => (1, told.map(|event| events.take_in(event))),
+            Some(told) = pod_stream.next() => (0, told),
+            Some(told) = event_stream.next() => (1, told),
             else => return,
         };
         let mut state = state.lock();
@@ -108,9 +111,9 @@ async fn follow(cluster: Cluster, state: Arc<Mutex<State>>, sender: watch::Sende
         if !told.unwrap_or(false) {
             continue;
         }
-        state.places.set_pods(pods.all.clone());
-        state.places.set_events(events.all.clone());
-        let snapshot = state.places.snapshot();
+        state.slots.set_pods(pods.state());
+        state.slots.set_events(events.state());
+        let snapshot = state.slots.snapshot();
         state.note_stages(&snapshot);
         sender.send_if_modified(|known| {
             let changed = *known != snapshot;
@@ -134,65 +137,30 @@ impl State {
     fn note_stages(&mut self, snapshot: &Snapshot) {
         let now = self.started.elapsed();
         for (name, report) in &snapshot.pods {
-            if let Some(stage) = stage(self.places.pod(name), report) {
+            if let Some(stage) = stage(self.slots.pod(name).map(Arc::as_ref), report) {
                 self.reached.entry(name.clone()).or_default().entry(stage).or_insert(now);
             }
         }
     }
 }
 
-fn stream<K>(cluster: &Cluster) -> std::pin::Pin<Box<dyn Stream<Item = watcher::Result<watcher::Event<K>>> + Send>>
+/// All objects of a kind, and a stream that tells of each change of them, once it is a part of them, whether they are complete.
+fn stream<K>(cluster: &Cluster) -> (Store<K>, BoxStream<'static, watcher::Result<bool>>)
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope>
         + Clone
         + serde::de::DeserializeOwned
         + std::fmt::Debug
         + Send
+        + Sync
         + 'static,
-    K::DynamicType: Default,
+    K::DynamicType: Clone + Default + Eq + Hash + Send + Sync,
 {
-    let api = cluster.own::<K>();
-    Box::pin(watcher(api, watcher::Config::default()).default_backoff())
-}
-
-/// All objects of a kind, by uid.
-#[derive(Debug)]
-struct Known<K> {
-    all: BTreeMap<String, K>,
-    /// The list that is being told anew.
-    incoming: BTreeMap<String, K>,
-}
-
-impl<K> Default for Known<K> {
-    fn default() -> Self {
-        Self { all: BTreeMap::new(), incoming: BTreeMap::new() }
-    }
-}
-
-impl<K: Resource> Known<K> {
-    /// Takes in what the cluster told; whether `all` is all that there is.
-    fn take_in(&mut self, event: watcher::Event<K>) -> bool {
-        let uid = |object: &K| object.meta().uid.clone().unwrap_or_default();
-        match event {
-            watcher::Event::Init => self.incoming.clear(),
-            watcher::Event::InitApply(object) => {
-                self.incoming.insert(uid(&object), object);
-            }
-            watcher::Event::InitDone => {
-                self.all = std::mem::take(&mut self.incoming);
-                return true;
-            }
-            watcher::Event::Apply(object) => {
-                self.all.insert(uid(&object), object);
-                return true;
-            }
-            watcher::Event::Delete(object) => {
-                self.all.remove(&uid(&object));
-                return true;
-            }
-        }
-        false
-    }
+    let (all, writer) = reflector::store();
+    let changes = reflector(writer, watcher(cluster.own::<K>(), watcher::Config::default()).default_backoff());
+    // A list that is told anew replaces the old one at its end.
+    let is_complete = |event| !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_));
+    (all, changes.map_ok(is_complete).boxed())
 }
 
 #[cfg(test)]

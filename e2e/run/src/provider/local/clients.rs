@@ -1,15 +1,13 @@
 //! Programs that exec probes and hooks call for the server of their container, led to its port on this machine. Main function:
 //! [`LocalPods::write_clients`].
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
+
+use e2e_kubelet::shell::quoted;
+use e2e_plan::programs;
 
 use super::{FoundProgram, LocalPods, pod::Pod};
-use crate::{host::path, provider::Error};
+use crate::provider::Error;
 
 impl LocalPods {
     /// Writes a program in front of each client that a container's program names, where this machine has that client.
@@ -21,7 +19,8 @@ impl LocalPods {
         self.workspace.private_directory(&directory)?;
         let translation = self.translation(pod, pod.container(container)?);
         for (name, arguments) in &found.program.clients {
-            let Some(client) = program_file(found, name) else { continue };
+            let directories = found.directories.iter().cloned().chain(programs::path());
+            let Some(client) = programs::find(name, directories) else { continue };
             let arguments: Vec<String> = arguments.iter().map(|argument| translation.template(argument)).collect();
             let path = directory.join(name);
             let script = in_front(&client, &arguments, &found.program.port_flags, &pod.local_ports());
@@ -31,12 +30,6 @@ impl LocalPods {
         }
         Ok(())
     }
-}
-
-/// A program of the directories in which a container finds its own.
-fn program_file(found: &FoundProgram, name: &str) -> Option<PathBuf> {
-    let mut directories = found.directories.iter().cloned().chain(path());
-    directories.find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
 }
 
 /// A script that calls `client` with `first` before its own arguments, of which a container port behind one of `flags` becomes its local
@@ -58,10 +51,6 @@ fn in_front(client: &Path, first: &[String], flags: &[String], ports: &BTreeMap<
     }
     let words = [client.display().to_string()].iter().chain(first).map(|word| quoted(word)).collect::<Vec<_>>();
     script + &format!("exec {} \"$@\"\n", words.join(" "))
-}
-
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use e2e_node::poll::ticks;
+use e2e_node::poll::every;
 use parking_lot::Mutex;
 
 use super::{Running, usage::Processes};
@@ -13,11 +13,9 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 /// Looks until it is dropped.
 pub(super) async fn watch(running: Arc<Mutex<BTreeMap<(String, String), Running>>>) {
-    let mut period = ticks(PERIOD);
-    loop {
-        period.tick().await;
+    every(PERIOD, async move || {
         // There may be no file left to open for the moment.
-        let Some(processes) = Processes::read() else { continue };
+        let Some(processes) = Processes::read() else { return };
         let limited: Vec<Running> = running.lock().values().cloned().collect();
         for Running { process, memory_limit_bytes } in limited {
             let Some(limit) = memory_limit_bytes.filter(|_| process.is_running()) else { continue };
@@ -25,5 +23,6 @@ pub(super) async fn watch(running: Arc<Mutex<BTreeMap<(String, String), Running>
                 process.kill_out_of_memory();
             }
         }
-    }
+    })
+    .await;
 }

@@ -2,8 +2,12 @@
 
 use std::{
     fs::File,
-    os::unix::{fs::fchown, process::ExitStatusExt},
-    path::PathBuf,
+    io::{ErrorKind, Read as _},
+    os::unix::{
+        fs::{PermissionsExt as _, fchown},
+        process::ExitStatusExt,
+    },
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{
         Arc,
@@ -14,6 +18,7 @@ use std::{
 
 use e2e_kubelet::status::Exit;
 use e2e_node::node::ExecResult;
+use e2e_plan::programs;
 use rustix::process::Signal;
 use tokio::{process::Command, sync::watch, time::timeout};
 
@@ -62,6 +67,17 @@ impl Spec {
         Ok(command)
     }
 
+    /// The file of the program, if there is one.
+    fn file(&self) -> Option<PathBuf> {
+        let program = self.argv.first()?;
+        if program.contains('/') {
+            return Some(self.directory.join(program)).filter(|file| file.is_file());
+        }
+        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path)?;
+        let directories = std::env::split_paths(path).map(|directory| self.directory.join(directory));
+        programs::find(program, directories)
+    }
+
     pub(super) fn spawn(&self) -> std::io::Result<Process> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         // Programs open /dev/stdout, which needs a file of their user.
@@ -90,12 +106,33 @@ impl Spec {
     /// dropped.
     pub(super) async fn exec(&self, command: &[String]) -> std::io::Result<ExecResult> {
         let spec = Self { argv: command.to_vec(), ..self.clone() };
-        let mut child = spec.command()?.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let file = spec.file();
+        if file.as_ref().is_some_and(|file| is_text(file)) {
+            // The C library would have sh run it; a container runtime does not.
+            return Err(rustix::io::Errno::NOEXEC.into());
+        }
+        let child = spec.command()?.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| match file {
+            Some(file) if error.kind() == ErrorKind::NotFound => {
+                let text = format!("{} is there, but not what it needs to start: {error}", file.display());
+                std::io::Error::new(ErrorKind::NotFound, text)
+            }
+            _ => error,
+        })?;
         let _group = Group(child.id().unwrap_or_default());
         let output = both_outputs(child.stdout.take(), child.stderr.take()).await;
         let status = child.wait().await?;
         Ok(ExecResult { exit_code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)), output })
     }
+}
+
+/// Whether a file may be executed but is a mere text: neither a binary, in which zeros stand, nor a script whose first line names its
+/// interpreter.
+fn is_text(file: &Path) -> bool {
+    let mut start = Vec::new();
+    let opened = File::open(file).and_then(|file| Ok((file.metadata()?.permissions().mode(), file)));
+    let read = opened.and_then(|(mode, file)| file.take(256).read_to_end(&mut start).map(|_| mode));
+    read.is_ok_and(|mode| mode & 0o111 != 0) && !start.starts_with(b"#!") && !start.contains(&0)
 }
 
 /// A group of processes that ends when this is dropped.
@@ -168,6 +205,7 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use e2e_node::poll::{Look, until};
+    use rstest::rstest;
 
     use super::*;
 
@@ -221,6 +259,37 @@ mod tests {
         let pids = pids(&directory, 2).await;
         process.stop(SOON).await;
         assert_gone(&pids).await;
+    }
+
+    /// What is said of a command that is a file with this content and mode.
+    async fn refusal(directory: &tempfile::TempDir, content: &str, mode: u32) -> String {
+        let file = directory.path().join("check");
+        std::fs::write(&file, content).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("its rights");
+        let result = script(directory, "").exec(&["./check".to_owned()]).await;
+        result.map_or_else(|error| error.to_string(), |result| format!("exit status {}", result.exit_code))
+    }
+
+    #[rstest]
+    #[case::a_script("#!/bin/sh\nexit 3\n", 0o755, "exit status 3")]
+    #[case::no_interpreter_is_named("exit 3\n", 0o755, "Exec format error")]
+    #[case::a_byte_order_mark("\u{feff}#!/bin/sh\nexit 3\n", 0o755, "Exec format error")]
+    #[case::the_interpreter_is_missing("#!/no/such/shell\n", 0o755, "is there, but not what it needs")]
+    #[case::it_may_not_be_executed("exit 3\n", 0o644, "Permission denied")]
+    #[tokio::test]
+    async fn a_file_is_executed_as_in_a_container(#[case] content: &str, #[case] mode: u32, #[case] expected: &str) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let said = refusal(&directory, content, mode).await;
+        assert!(said.contains(expected), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_there_is_not_found() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for program in ["./check", "no-machine-has-this-program"] {
+            let error = script(&directory, "").exec(&[program.to_owned()]).await.expect_err("no such file");
+            assert_eq!(error.raw_os_error(), Some(2), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -5,11 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_plan::ImageName;
+use e2e_plan::{ImageName, programs};
 use e2e_report::env_vars;
 use serde::Deserialize;
-
-use crate::host;
 
 /// Programs by image: `name:tag`, or `name` for every tag. Each has what it takes from the one that it is `like`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -124,7 +122,7 @@ impl TryFrom<BTreeMap<String, Program>> for Programs {
 
 impl Programs {
     /// The built-in programs for official images.
-    pub fn builtin() -> Self {
+    pub(crate) fn builtin() -> Self {
         let written = toml::from_str(include_str!("builtin/programs.toml")).map_err(|error| error.to_string());
         // The file is part of the build and a test reads it.
         written.and_then(|written| Self::complete(&written, &Self::default())).expect("builtin/programs.toml is valid")
@@ -158,7 +156,7 @@ impl Programs {
     }
 
     /// The program that replaces an image.
-    pub fn for_image(&self, image: &str) -> Option<&Program> {
+    pub(crate) fn for_image(&self, image: &str) -> Option<&Program> {
         // `docker.io/library/postgres:15` and `postgres:15` are `postgres`.
         let name = ImageName::new(image).name;
         let short = name.strip_prefix("docker.io/").unwrap_or(name);
@@ -246,7 +244,7 @@ impl Program {
     pub(super) fn find(&self, image: &str) -> Result<Vec<PathBuf>, Error> {
         let variable = bin_variable(image);
         let mut directories: Vec<PathBuf> = std::env::var_os(&variable).map(PathBuf::from).into_iter().collect();
-        directories.extend(host::path());
+        directories.extend(programs::path());
         directories.extend(self.search.iter().flat_map(|pattern| expand(pattern)));
         let mut found = Vec::new();
         let mut missing = Vec::new();

@@ -25,30 +25,30 @@ pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> 
         for (field, containers) in [("initContainers", &pod.init_containers), ("containers", &pod.containers)] {
             for container in containers {
                 let keys = pod_keys(&component.kind).join(".");
-                let place = Place { component, path: format!("{keys}.{field}[{}]", container.name) };
+                let at = ContainerPath { component, path: format!("{keys}.{field}[{}]", container.name) };
                 let program = programs.for_image(&container.image).filter(|program| program.runs(&container.command));
                 let Some(program) = program else {
-                    warnings.extend(no_program(&place, container));
+                    warnings.extend(no_program(&at, container));
                     continue;
                 };
-                warnings.extend(hosts(&place, container, &plan.services, machine.lowest_port));
-                warnings.extend(program.differs.as_ref().map(|differs| place.warn("image", differs.clone())));
-                warnings.extend(command(&place, container, program));
-                warnings.extend(port(&place, container, program));
-                warnings.extend(blanks(&place, container, machine.runs));
-                warnings.extend(user(&place, container, program, machine));
+                warnings.extend(hosts(&at, container, &plan.services, machine.lowest_port));
+                warnings.extend(program.differs.as_ref().map(|differs| at.warn("image", differs.clone())));
+                warnings.extend(command(&at, container, program));
+                warnings.extend(port(&at, container, program));
+                warnings.extend(blanks(&at, container, machine.runs));
+                warnings.extend(user(&at, container, program, machine));
             }
         }
     }
     warnings
 }
 
-struct Place<'a> {
+struct ContainerPath<'a> {
     component: &'a Component,
     path: String,
 }
 
-impl Place<'_> {
+impl ContainerPath<'_> {
     fn warn(&self, field: &str, reason: String) -> Warning {
         let Component { kind, name, source, .. } = self.component;
         Warning {
@@ -61,22 +61,22 @@ impl Place<'_> {
 }
 
 /// An image that nothing stands for. The Job of a CronJob needs a program only where it is asked for.
-fn no_program(place: &Place<'_>, container: &Container) -> Option<Warning> {
+fn no_program(at: &ContainerPath<'_>, container: &Container) -> Option<Warning> {
     let Container { image, .. } = container;
     let reason = format!(
         "no local program replaces {image}, and a run is refused without one: declare it in .config/e2e.toml under \
          [local.\"{image}\"], or use --target docker"
     );
-    (place.component.kind != "CronJob").then(|| place.warn("image", reason))
+    (at.component.kind != "CronJob").then(|| at.warn("image", reason))
 }
 
 /// Variables that name a host without a port, where it gets no address of its own: one pod of a Service, or a Service with a port that
 /// only root may listen at.
-fn hosts(place: &Place<'_>, container: &Container, services: &[Service], lowest_port: u16) -> Vec<Warning> {
+fn hosts(at: &ContainerPath<'_>, container: &Container, services: &[Service], lowest_port: u16) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for variable in &container.env {
         let Value::Plain(text) = &variable.value else { continue };
-        for mention in mentions(Some(&variable.name), text, (&place.component.namespace, services)) {
+        for mention in mentions(Some(&variable.name), text, (&at.component.namespace, services)) {
             let Some(port) = mention.service.ports.first().map(|port| port.port) else { continue };
             if !mention.is_alone(text) || has_address(&mention, text, lowest_port) {
                 continue;
@@ -91,14 +91,14 @@ fn hosts(place: &Place<'_>, container: &Container, services: &[Service], lowest_
                 "`{host}` has no port here, and {why}: write `{host}:{port}`, or give host and port as \
                  `$({upper}_SERVICE_HOST)` and `$({upper}_SERVICE_PORT)`"
             );
-            warnings.push(place.warn(&format!("env[{}]", variable.name), reason));
+            warnings.push(at.warn(&format!("env[{}]", variable.name), reason));
         }
     }
     warnings
 }
 
 /// A command that the program does not run: it stands for the image's own server.
-fn command(place: &Place<'_>, container: &Container, program: &Program) -> Option<Warning> {
+fn command(at: &ContainerPath<'_>, container: &Container, program: &Program) -> Option<Warning> {
     let first = container.command.first()?;
     let reason = match program.script.as_deref() {
         None if program.leaves(&container.command) => return None,
@@ -117,11 +117,11 @@ fn command(place: &Place<'_>, container: &Container, program: &Program) -> Optio
         }
     };
     // A binary of the workspace stands for both, which whoever writes `cargo` says.
-    program.cargo.is_none().then(|| place.warn("command", reason))
+    program.cargo.is_none().then(|| at.warn("command", reason))
 }
 
 /// A program that nothing tells where to listen: each pod has another port here.
-fn port(place: &Place<'_>, container: &Container, program: &Program) -> Option<Warning> {
+fn port(at: &ContainerPath<'_>, container: &Container, program: &Program) -> Option<Warning> {
     let number = container.ports.first()?.number;
     let is_told = program.script.is_some() || !program.rewrite.is_empty() || program.ports().next().is_some();
     (!is_told).then(|| {
@@ -130,12 +130,12 @@ fn port(place: &Place<'_>, container: &Container, program: &Program) -> Option<W
              which is `{{port:{number}}}` there",
             container.image
         );
-        place.warn("ports", reason)
+        at.warn("ports", reason)
     })
 }
 
 /// A shell takes a path with a blank apart.
-fn blanks(place: &Place<'_>, container: &Container, runs: &Path) -> Option<Warning> {
+fn blanks(at: &ContainerPath<'_>, container: &Container, runs: &Path) -> Option<Warning> {
     let is_shell = container.command.iter().chain(&container.args).any(|part| part == "-c");
     let shown = runs.display().to_string();
     let mount = container.mounts.iter().find(|mount| {
@@ -147,12 +147,12 @@ fn blanks(place: &Place<'_>, container: &Container, runs: &Path) -> Option<Warni
             "`{}` becomes a directory below {shown}, and a shell splits a path at a space: choose another directory with --runs",
             mount.path
         );
-        place.warn("command", reason)
+        at.warn("command", reason)
     })
 }
 
 /// PostgreSQL looks the name of its user up and ends without one.
-fn user(place: &Place<'_>, container: &Container, program: &Program, machine: &Machine<'_>) -> Option<Warning> {
+fn user(at: &ContainerPath<'_>, container: &Container, program: &Program, machine: &Machine<'_>) -> Option<Warning> {
     let needs_name = program.script.as_deref() == Some("builtin:postgres");
     (needs_name && !machine.user_is_known).then(|| {
         let reason = format!(
@@ -160,7 +160,7 @@ fn user(place: &Place<'_>, container: &Container, program: &Program, machine: &M
              another user",
             container.name
         );
-        place.warn("image", reason)
+        at.warn("image", reason)
     })
 }
 

@@ -107,9 +107,7 @@ fn images_overlay(options: &Options, images: &BTreeMap<String, String>, director
     let plan = prepare::plan(options)?;
     let mut patches = Vec::new();
     for (name, image) in images {
-        let component = plan.component(name);
-        let component =
-            component.ok_or_else(|| Error::NoComponent { name: name.clone(), known: plan.component_names() })?;
+        let component = plan.require_component(name).map_err(Error::AgainstImage)?;
         let containers = &component.pod.containers;
         let own = containers.iter().find(|container| container.name == *name).or(containers.first());
         let container = own.map(|container| json!({ "name": container.name, "image": image }));

@@ -1,4 +1,4 @@
-//! A Kubernetes object as a tree, whose form alone is known. Main type: [`Object`].
+//! A Kubernetes object as a tree, whose form alone is known. Main type: [`Document`].
 
 use super::{
     Source,
@@ -12,7 +12,7 @@ pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
 /// One document as a tree.
 #[derive(Clone)]
-pub(crate) struct Object {
+pub(crate) struct Document {
     pub(crate) kind: String,
     pub(crate) name: String,
     pub(crate) role: Role,
@@ -20,7 +20,7 @@ pub(crate) struct Object {
     pub(crate) node: Node,
 }
 
-impl Object {
+impl Document {
     /// `Kind/name`.
     pub(crate) fn label(&self) -> String {
         format!("{}/{}", self.kind, self.name)

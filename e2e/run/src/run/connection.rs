@@ -1,4 +1,4 @@
-//! Where a run takes place. Main type: [`Place`]; main function: [`choose`].
+//! The connection to where a run takes place. Main type: [`Connection`]; main function: [`choose`].
 
 use e2e_plan::target::Target;
 use e2e_report::environment::LoadFrom;
@@ -9,14 +9,14 @@ use crate::{
     provider::{self, docker::engine::Engine, k8s::Cluster},
 };
 
-/// Where a run takes place, with its connection.
-pub(super) enum Place {
+/// Where a run takes place.
+pub(super) enum Connection {
     Docker(Engine),
     Local,
     K8s(Box<Cluster>),
 }
 
-impl Place {
+impl Connection {
     pub(super) fn target(&self) -> Target {
         match self {
             Self::Docker(_) => Target::Docker,
@@ -34,33 +34,33 @@ impl Place {
 }
 
 /// From inside if the target supports agents, unless requested otherwise.
-pub(super) fn load_from(options: &Options, place: &Place) -> Result<LoadFrom, Error> {
+pub(super) fn load_from(options: &Options, connection: &Connection) -> Result<LoadFrom, Error> {
     let inside = LoadFrom::Inside { agents: options.agents.unwrap_or(1) };
-    match (options.load_from_host, place) {
-        (Some(true), _) | (None, Place::Docker(_) | Place::Local) => Ok(LoadFrom::Host),
-        (Some(false) | None, Place::K8s(_)) => Ok(inside),
-        (Some(false), Place::Docker(_) | Place::Local) => Err(provider::Error::LoadFromHost.into()),
+    match (options.load_from_host, connection) {
+        (Some(true), _) | (None, Connection::Docker(_) | Connection::Local) => Ok(LoadFrom::Host),
+        (Some(false) | None, Connection::K8s(_)) => Ok(inside),
+        (Some(false), Connection::Docker(_) | Connection::Local) => Err(provider::Error::LoadFromHost.into()),
     }
 }
 
 /// The requested target; else docker if an engine answers, else local. Prints which and why.
-pub(super) async fn choose(options: &Options, run_id: &str, progress: &Progress) -> Result<Place, Error> {
+pub(super) async fn choose(options: &Options, run_id: &str, progress: &Progress) -> Result<Connection, Error> {
     match options.target {
         Some(Target::K8s) => {
             let cluster = Cluster::connect(&options.cluster, run_id).await?;
             progress.line(format!("target k8s: {}, namespace {}", cluster.description(), cluster.namespace));
-            Ok(Place::K8s(Box::new(cluster)))
+            Ok(Connection::K8s(Box::new(cluster)))
         }
-        Some(Target::Local) => Ok(Place::Local),
-        Some(Target::Docker) => Ok(Place::Docker(Engine::connect(run_id).await?)),
+        Some(Target::Local) => Ok(Connection::Local),
+        Some(Target::Docker) => Ok(Connection::Docker(Engine::connect(run_id).await?)),
         None => match Engine::connect(run_id).await {
             Ok(engine) => {
                 progress.line(format!("target docker: {} answers", engine.description()));
-                Ok(Place::Docker(engine))
+                Ok(Connection::Docker(engine))
             }
             Err(error) => {
                 progress.line(format!("target local: {error}"));
-                Ok(Place::Local)
+                Ok(Connection::Local)
             }
         },
     }

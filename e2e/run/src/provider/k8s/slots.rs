@@ -1,12 +1,13 @@
-//! Which pod of the cluster stands in which place of the plan: a cluster makes up its pods' names, and replaces pods, while
-//! `backend-0` stays `backend-0` in records and reports. Pure. Main type: [`Places`].
+//! Which pod of the cluster stands in which slot of the plan: a cluster makes up its pods' names, and replaces pods, while
+//! `backend-0` stays `backend-0` in records and reports. Pure. Main type: [`Slots`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use e2e_kubelet::snapshot::{ClusterPod, Condition, PodReport, Snapshot};
 use e2e_plan::Component;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
+use kube::Resource;
 
 use super::status::{is_met, pod_report};
 use crate::provider::pods::PodSpec;
@@ -15,17 +16,17 @@ use crate::provider::pods::PodSpec;
 pub(super) const COMPONENT: &str = "e2e.component";
 
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Slots {
     epoch: Timestamp,
-    places: Vec<Place>,
+    slots: Vec<Slot>,
     /// By uid.
-    pods: BTreeMap<String, Pod>,
+    pods: BTreeMap<String, Arc<Pod>>,
     /// By uid.
-    events: BTreeMap<String, ClusterEvent>,
+    events: BTreeMap<String, Arc<ClusterEvent>>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Slot {
     spec: PodSpec,
     /// Uid and name of the pod that stands there.
     holder: Option<(String, String)>,
@@ -34,85 +35,88 @@ struct Place {
     report: PodReport,
 }
 
-impl Places {
-    /// A place for each pod of the plan. Times count from `epoch`, by the cluster's clock.
+impl Slots {
+    /// A slot for each pod of the plan. Times count from `epoch`, by the cluster's clock.
     pub(super) fn new(specs: &[PodSpec], epoch: Timestamp) -> Self {
-        let place = |spec: &PodSpec| Place {
+        let slot = |spec: &PodSpec| Slot {
             spec: spec.clone(),
             holder: None,
             replaced: Vec::new(),
             report: pod_report(&spec.component.pod, None, &[], None, epoch),
         };
-        Self { epoch, places: specs.iter().map(place).collect(), pods: BTreeMap::new(), events: BTreeMap::new() }
+        Self { epoch, slots: specs.iter().map(slot).collect(), pods: BTreeMap::new(), events: BTreeMap::new() }
     }
 
     /// All pods of the namespace, when the cluster has told all of them.
-    pub(super) fn set_pods(&mut self, pods: BTreeMap<String, Pod>) {
-        self.pods = pods;
+    pub(super) fn set_pods(&mut self, pods: Vec<Arc<Pod>>) {
+        self.pods = by_uid(pods);
     }
 
-    pub(super) fn set_events(&mut self, events: BTreeMap<String, ClusterEvent>) {
-        self.events = events;
+    pub(super) fn set_events(&mut self, events: Vec<Arc<ClusterEvent>>) {
+        self.events = by_uid(events);
     }
 
-    pub(super) fn pod(&self, place: &str) -> Option<&Pod> {
-        let place = self.places.iter().find(|candidate| candidate.spec.name == place)?;
-        self.pods.get(&place.holder.as_ref()?.0)
+    pub(super) fn pod(&self, slot: &str) -> Option<&Arc<Pod>> {
+        let slot = self.slots.iter().find(|candidate| candidate.spec.name == slot)?;
+        self.pods.get(&slot.holder.as_ref()?.0)
     }
 
-    /// What is known of every place now.
+    /// What is known of every slot now.
     pub(super) fn snapshot(&mut self) -> Snapshot {
         self.assign();
-        for place in &mut self.places {
-            let pod = place.holder.as_ref().and_then(|(uid, _)| self.pods.get(uid));
-            let events: Vec<&ClusterEvent> = match pod {
-                Some(pod) => {
-                    self.events.values().filter(|event| event.involved_object.uid == pod.metadata.uid).collect()
-                }
-                None => self.events.values().filter(|event| makes_pods_of(event, &place.spec.component)).collect(),
+        for slot in &mut self.slots {
+            let pod = slot.holder.as_ref().and_then(|(uid, _)| self.pods.get(uid)).map(Arc::as_ref);
+            let is_about = |event: &&ClusterEvent| match pod {
+                Some(pod) => event.involved_object.uid == pod.metadata.uid,
+                None => makes_pods_of(event, &slot.spec.component),
             };
-            let spec = &place.spec.component.pod;
-            let mut report = pod_report(spec, pod, &events, Some(&place.report), self.epoch);
-            report.object = Some(cluster_pod(pod, &place.replaced));
-            place.report = report;
+            let events: Vec<&ClusterEvent> = self.events.values().map(Arc::as_ref).filter(is_about).collect();
+            let spec = &slot.spec.component.pod;
+            let mut report = pod_report(spec, pod, &events, Some(&slot.report), self.epoch);
+            report.object = Some(cluster_pod(pod, &slot.replaced));
+            slot.report = report;
         }
-        let reports = self.places.iter().map(|place| (place.spec.name.clone(), place.report.clone()));
+        let reports = self.slots.iter().map(|slot| (slot.spec.name.clone(), slot.report.clone()));
         Snapshot { pods: reports.collect() }
     }
 
-    /// Gives pods without a place a free one. A pod that is being deleted, or has failed for good, keeps its place until
+    /// Gives pods without a slot a free one. A pod that is being deleted, or has failed for good, keeps its slot until
     /// another pod of its component needs it.
     fn assign(&mut self) {
-        let mut new: Vec<(&String, &Pod)> = self
+        let mut new: Vec<(&String, &Arc<Pod>)> = self
             .pods
             .iter()
-            .filter(|(uid, pod)| is_staying(pod) && !self.places.iter().any(|place| place.is_held_by(uid)))
+            .filter(|(uid, pod)| is_staying(pod) && !self.slots.iter().any(|slot| slot.is_held_by(uid)))
             .collect();
         new.sort_by_key(|(_, pod)| (pod.metadata.creation_timestamp.clone(), pod.metadata.name.clone()));
         for (uid, pod) in new {
             let component = pod.metadata.labels.as_ref().and_then(|labels| labels.get(COMPONENT));
             // A StatefulSet names its pods as the plan does, in whichever order they come.
-            let is_own = |place: &Place| {
-                place.spec.component.kind == "StatefulSet" && Some(&place.spec.name) == pod.metadata.name.as_ref()
+            let is_own = |slot: &Slot| {
+                slot.spec.component.kind == "StatefulSet" && Some(&slot.spec.name) == pod.metadata.name.as_ref()
             };
-            let has_own = self.places.iter().any(is_own);
-            let is_free = |place: &&mut Place| {
-                Some(&place.spec.component.name) == component
-                    && (!has_own || is_own(place))
-                    && !place.holder.as_ref().and_then(|(uid, _)| self.pods.get(uid)).is_some_and(is_staying)
+            let has_own = self.slots.iter().any(is_own);
+            let is_free = |slot: &&mut Slot| {
+                Some(&slot.spec.component.name) == component
+                    && (!has_own || is_own(slot))
+                    && !slot.holder.as_ref().and_then(|(uid, _)| self.pods.get(uid)).is_some_and(|pod| is_staying(pod))
             };
-            let Some(place) = self.places.iter_mut().find(is_free) else { continue };
+            let Some(slot) = self.slots.iter_mut().find(is_free) else { continue };
             let name = pod.metadata.name.clone().unwrap_or_default();
-            if let Some((_, before)) = place.holder.replace((uid.clone(), name)) {
-                place.replaced.push(before);
+            if let Some((_, before)) = slot.holder.replace((uid.clone(), name)) {
+                slot.replaced.push(before);
                 // Another pod's containers have ended otherwise than this one's.
-                place.report = PodReport::default();
+                slot.report = PodReport::default();
             }
         }
     }
 }
 
-impl Place {
+fn by_uid<K: Resource>(objects: Vec<Arc<K>>) -> BTreeMap<String, Arc<K>> {
+    objects.into_iter().map(|object| (object.meta().uid.clone().unwrap_or_default(), object)).collect()
+}
+
+impl Slot {
     fn is_held_by(&self, uid: &str) -> bool {
         self.holder.as_ref().is_some_and(|(holder, _)| holder == uid)
     }
@@ -187,17 +191,17 @@ mod tests {
         (0..count).map(|index| PodSpec { name: format!("app-{index}"), component: component.clone() }).collect()
     }
 
-    fn pod(name: &str, second: u32, leaving: bool) -> (String, Pod) {
+    fn pod(name: &str, second: u32, leaving: bool) -> Arc<Pod> {
         let time = |second| format!("2026-01-01T00:00:{second:02}Z");
         let pod = json!({ "metadata": {
             "name": name, "uid": name, "labels": { COMPONENT: "app" }, "creationTimestamp": time(second),
             "deletionTimestamp": leaving.then(|| time(59)),
         }});
-        (name.to_owned(), serde_json::from_value(pod).unwrap())
+        Arc::new(serde_json::from_value(pod).unwrap())
     }
 
-    fn names(places: &mut Places) -> Vec<String> {
-        places
+    fn names(slots: &mut Slots) -> Vec<String> {
+        slots
             .snapshot()
             .pods
             .into_values()
@@ -207,22 +211,22 @@ mod tests {
 
     #[test]
     fn a_pod_keeps_its_place_and_its_successor_takes_it() {
-        let mut places = Places::new(&specs(2), Timestamp::UNIX_EPOCH);
-        assert_eq!(names(&mut places), ["", ""]);
-        places.set_pods([pod("b", 2, false), pod("a", 1, false)].into());
-        assert_eq!(names(&mut places), ["a", "b"]);
+        let mut slots = Slots::new(&specs(2), Timestamp::UNIX_EPOCH);
+        assert_eq!(names(&mut slots), ["", ""]);
+        slots.set_pods([pod("b", 2, false), pod("a", 1, false)].into());
+        assert_eq!(names(&mut slots), ["a", "b"]);
         // The first one is deleted; until it has a successor it stays.
-        places.set_pods([pod("b", 2, false), pod("a", 1, true)].into());
-        assert_eq!(names(&mut places), ["a", "b"]);
-        places.set_pods([pod("b", 2, false), pod("a", 1, true), pod("c", 3, false)].into());
-        assert_eq!(names(&mut places), ["c", "b"]);
-        let replaced = places.snapshot().pods["app-0"].object.clone().unwrap().replaced;
+        slots.set_pods([pod("b", 2, false), pod("a", 1, true)].into());
+        assert_eq!(names(&mut slots), ["a", "b"]);
+        slots.set_pods([pod("b", 2, false), pod("a", 1, true), pod("c", 3, false)].into());
+        assert_eq!(names(&mut slots), ["c", "b"]);
+        let replaced = slots.snapshot().pods["app-0"].object.clone().unwrap().replaced;
         assert_eq!(replaced, ["a"]);
-        // A pod that is gone leaves its place empty.
-        places.set_pods([pod("b", 2, false)].into());
-        assert_eq!(names(&mut places), ["", "b"]);
-        places.set_pods([pod("b", 2, false), pod("d", 4, false)].into());
-        assert_eq!(places.snapshot().pods["app-0"].object.clone().unwrap().replaced, ["a", "c"]);
+        // A pod that is gone leaves its slot empty.
+        slots.set_pods([pod("b", 2, false)].into());
+        assert_eq!(names(&mut slots), ["", "b"]);
+        slots.set_pods([pod("b", 2, false), pod("d", 4, false)].into());
+        assert_eq!(slots.snapshot().pods["app-0"].object.clone().unwrap().replaced, ["a", "c"]);
     }
 
     #[test]
@@ -231,33 +235,33 @@ mod tests {
         for spec in &mut specs {
             "StatefulSet".clone_into(&mut spec.component.kind);
         }
-        let mut places = Places::new(&specs, Timestamp::UNIX_EPOCH);
-        places.set_pods([pod("app-1", 1, false)].into());
-        assert_eq!(names(&mut places), ["", "app-1"]);
-        places.set_pods([pod("app-0", 2, false), pod("app-1", 1, false)].into());
-        assert_eq!(names(&mut places), ["app-0", "app-1"]);
+        let mut slots = Slots::new(&specs, Timestamp::UNIX_EPOCH);
+        slots.set_pods([pod("app-1", 1, false)].into());
+        assert_eq!(names(&mut slots), ["", "app-1"]);
+        slots.set_pods([pod("app-0", 2, false), pod("app-1", 1, false)].into());
+        assert_eq!(names(&mut slots), ["app-0", "app-1"]);
     }
 
     #[test]
     fn what_cannot_be_made_is_told_by_what_makes_it() {
-        let mut places = Places::new(&specs(1), Timestamp::UNIX_EPOCH);
-        let event = |kind: &str, name: &str| -> ClusterEvent {
-            serde_json::from_value(json!({
+        let mut slots = Slots::new(&specs(1), Timestamp::UNIX_EPOCH);
+        let event = |kind: &str, name: &str| -> Vec<Arc<ClusterEvent>> {
+            let event = json!({
                 "metadata": { "name": "x" }, "involvedObject": { "kind": kind, "name": name },
                 "reason": "FailedCreate", "message": "exceeded quota", "type": "Warning",
-            }))
-            .unwrap()
+            });
+            vec![Arc::new(serde_json::from_value(event).unwrap())]
         };
-        places.set_events([("1".to_owned(), event("ReplicaSet", "other-5d9"))].into());
-        assert!(places.snapshot().pods["app-0"].events.is_empty());
-        places.set_events([("1".to_owned(), event("ReplicaSet", "app-5d9"))].into());
-        assert_eq!(places.snapshot().pods["app-0"].events[0].message, "exceeded quota");
+        slots.set_events(event("ReplicaSet", "other-5d9"));
+        assert!(slots.snapshot().pods["app-0"].events.is_empty());
+        slots.set_events(event("ReplicaSet", "app-5d9"));
+        assert_eq!(slots.snapshot().pods["app-0"].events[0].message, "exceeded quota");
         for kind in ["DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"] {
             let mut specs = specs(1);
             kind.clone_into(&mut specs[0].component.kind);
-            let mut places = Places::new(&specs, Timestamp::UNIX_EPOCH);
-            places.set_events([("1".to_owned(), event(kind, "app"))].into());
-            assert_eq!(places.snapshot().pods["app-0"].events.len(), 1, "{kind}");
+            let mut slots = Slots::new(&specs, Timestamp::UNIX_EPOCH);
+            slots.set_events(event(kind, "app"));
+            assert_eq!(slots.snapshot().pods["app-0"].events.len(), 1, "{kind}");
         }
     }
 }
