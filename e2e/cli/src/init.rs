@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::Result;
 use e2e_plan::{ImageName, Plan, Pod, ProbeAction, ProbeKind, manifests::Sources};
-use e2e_run::{CONFIG, Options, exit::ExitCode, planned};
+use e2e_run::{CONFIG, Options, config::MANIFESTS, exit::ExitCode, planned};
 
 use self::dockerfiles::{Dockerfiles, Found};
 use crate::{directories::write, failure::BadInput};
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
             (of_found(&found), found.left_out(), planned)
         }
     };
-    let text = text(&key, &plan, entrance.as_deref()) + &outside::tables(&plan.missing) + &images(&plan, &project.root);
+    let text = text(&key, &plan, entrance.as_deref()) + &outside::tables(&plan) + &images(&plan, &project.root);
     write(&path, &text)?;
     match plan.components.is_empty() {
         true => println!("wrote {CONFIG}; the manifests have nothing to run"),
@@ -208,38 +208,21 @@ fn images(plan: &Plan, root: &Path) -> String {
 }
 
 /// Directories of what tools and package managers make or keep.
-const OF_TOOLS: [&str; 24] = [
-    ".cache",
-    ".cargo",
-    ".circleci",
-    ".devcontainer",
-    ".git",
-    ".github",
-    ".gitlab",
-    ".gradle",
-    ".idea",
-    ".mvn",
-    ".next",
-    ".nuxt",
-    ".pytest_cache",
-    ".terraform",
-    ".tox",
-    ".venv",
-    ".vscode",
-    ".yarn",
-    "build",
-    "dist",
-    "node_modules",
-    "target",
-    "vendor",
-    "venv",
-];
+const OF_TOOLS: [&str; 6] = ["build", "dist", "node_modules", "target", "vendor", "venv"];
+
+/// Whether a directory may be a project's own: of the hidden ones, those that have a usual name of manifests behind the dot.
+fn may_be_own(name: &str) -> bool {
+    match name.strip_prefix('.') {
+        Some(name) => MANIFESTS.contains(&name),
+        None => !OF_TOOLS.contains(&name),
+    }
+}
 
 /// A project's own directories from its root, which is the first, to so many levels below it.
 fn directories(root: &Path, depth: usize) -> Vec<PathBuf> {
     let is_own = |entry: &DirEntry| {
         let (name, kind) = (entry.file_name(), entry.file_type());
-        kind.is_ok_and(|kind| kind.is_dir()) && name.to_str().is_some_and(|name| !OF_TOOLS.contains(&name))
+        kind.is_ok_and(|kind| kind.is_dir()) && name.to_str().is_some_and(may_be_own)
     };
     let below = |directory: &PathBuf| -> Vec<PathBuf> {
         let entries = fs::read_dir(root.join(directory)).into_iter().flatten().flatten();

@@ -136,7 +136,7 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
     let diagnosis = concluded(observation, found, fix, lab.into_trials());
     if let (Some((explanation, summary)), None) = (remark, diagnosis.cause) {
         let fix = Some(Fix { summary: summary.to_owned(), patch: None, verified: None });
-        return Diagnosis { explanation, fix, ..diagnosis };
+        return Diagnosis { explanation: without_secrets(&explanation), fix, ..diagnosis };
     }
     let nobody = diagnosis.cause.is_none() && diagnosis.observation.kind == Kind::Refused;
     match nobody && diagnosis.observation.followed.is_empty() {

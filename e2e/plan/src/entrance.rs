@@ -103,7 +103,8 @@ impl Plan {
 
 /// Whether a component is a database or a queue.
 pub(crate) fn is_store(component: &Component) -> bool {
-    component.pod.containers.iter().any(|container| STORES.contains(&ImageName::new(&container.image).last()))
+    // The others are sidecars.
+    component.pod.containers.first().is_some_and(|container| STORES.contains(&ImageName::new(&container.image).last()))
 }
 
 /// The names of Services to which a route leads for the root of a host, or for everything.

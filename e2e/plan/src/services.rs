@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
             }
             if port.node_port.is_some_and(|port| port != 0 && !NODE_PORTS.contains(&port)) {
                 let text =
-                    "a cluster takes ports from 30000 to 32767, unless its `--service-node-port-range` is another";
+                    "a cluster takes ports from 30000 to 32767, unless `--service-node-port-range` says otherwise";
                 self.note(&cursor.key("nodePort"), Note::in_cluster(text));
             }
             let is_same = |other: &K8sServicePort| other.port == port.port && protocol(other) == protocol(port);

@@ -45,7 +45,8 @@ pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
     // As in `__NAME__` or `_NAME_`, which no name in a cluster may have.
     let is_underlined = text
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .any(|word| word.len() > 2 && word.starts_with('_') && word.ends_with('_') && word == word.to_uppercase());
+        .filter(|word| word.contains(|c: char| c.is_ascii_alphabetic()) && *word == word.to_uppercase())
+        .any(|word| word.starts_with('_') && word.ends_with('_'));
     (is_between("${", "}") || is_between("<", ">") || is_underlined).then_some(
         "fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml",
     )
@@ -64,7 +65,7 @@ mod tests {
     #[case("<YOUR_DOMAIN>", true)]
     #[case("_K8S_IP_", true)]
     #[case("__JOB_NAME__", true)]
-    #[case("__", false)]
+    #[case("___", false)]
     #[case("shop_", false)]
     #[case("$(POD_NAME)", false)]
     #[case("a < b", false)]

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use e2e_kubelet::shell::quoted;
 use e2e_plan::manifests::{Head, heads};
 use e2e_report::command;
 use e2e_run::{Error, config::MANIFESTS};
@@ -31,7 +32,7 @@ pub(super) struct Found {
     pub(super) refused: Vec<String>,
     /// Kustomizations that build on the directory.
     pub(super) overlays: Vec<String>,
-    /// Kustomizations that could stand in its place, as it adds workloads to the base of all.
+    /// Kustomizations that could stand in its place: each adds workloads to the base of all.
     pub(super) siblings: Vec<String>,
     /// Other directories with workloads, which are no part of it.
     pub(super) elsewhere: Vec<String>,
@@ -179,7 +180,7 @@ fn several(tops: &[Top]) -> BadInput {
         .iter()
         .enumerate()
         .filter(is_first)
-        .map(|(_, top)| format!("--manifests {}", in_shell(super::shown(&top.directory))))
+        .map(|(_, top)| format!("--manifests {}", quoted(&super::shown(&top.directory))))
         .collect();
     let mut groups: Vec<PathBuf> = tops.iter().filter_map(group).collect();
     groups.dedup();
@@ -207,12 +208,6 @@ fn holds(directory: &Path) -> bool {
             directory.join("Chart.yaml").is_file() || read_of(directory).iter().any(|file| !workloads(file).is_empty())
         }
     }
-}
-
-/// A path as a word of a command line.
-fn in_shell(path: String) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
-    if path.chars().all(is_plain) { path } else { format!("'{path}'") }
 }
 
 fn shown(directories: &[PathBuf]) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Diagnosis, Fix, Flip, Trial},
     observation::{Kind, Observation, Verdict},
-    shell::{base, is_shell, script_at},
+    shell::{is_shell, script_at},
 };
 use e2e_plan::{Probe, ProbeAction};
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::{
     fix::{self, Change},
     lab::PROBE,
     rounds::{Coin, FLIPS, Pattern, SEEN, Side, pattern, sides},
-    script::{OF_BASH, negates, programs, script_in, with_number},
+    script::{OF_BASH, negates, programs, script_in, starts_only, with_number},
     seconds, tried,
 };
 use crate::{
@@ -34,7 +34,7 @@ const REPEATS: Duration = Duration::from_secs(30);
 /// The port of tcpmux (RFC 1078), on which no container listens.
 const CLOSED: u16 = 1;
 /// Builtins of shells that look at something other than a program's success.
-const LOOKS: [&str; 4] = ["[", "test", "kill", "read"];
+const LOOKS: [&str; 5] = [".", "[", "test", "kill", "read"];
 /// Programs that succeed in every container, whatever its app does.
 const IDLE: [&str; 9] = ["true", "echo", "printf", "sleep", "date", "hostname", "pwd", "env", "id"];
 
@@ -134,7 +134,7 @@ impl<R: Runtime> Bench<'_, R> {
             return Seen::Nothing;
         }
         let programs = programs(self.command);
-        if programs.iter().all(|program| IDLE.contains(&base(program))) {
+        if starts_only(self.command, &IDLE) {
             let text = "the command asks nothing of the app, so it proves nothing about it";
             return Seen::Remark(text.to_owned(), None);
         }

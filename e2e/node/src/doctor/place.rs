@@ -126,8 +126,8 @@ impl Lab<'_> {
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
 
-    /// Whether the probe's port seems to be the right one of an app that fails: it ends each connection without a byte, like an app that crashes, or
-    /// tells a path that it does not serve from this one. Other experiments name a protocol that ends connections.
+    /// Whether the probe's port seems to be the right one of an app that fails: it ends each connection without a byte, like an app that
+    /// crashes, or tells a path that it does not serve from this one. A port whose protocol ends connections is named by other experiments.
     async fn is_the_apps(&mut self, prepared: &Prepared) -> bool {
         let first = &self.tried[0].first;
         if !first.followed.is_empty() {

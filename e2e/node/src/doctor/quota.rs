@@ -93,8 +93,10 @@ impl Lab<'_> {
             let text = format!(
                 "the probe gets {outcome}, which is no refusal of the request; {change} succeeds, perhaps from another backend or a cache"
             );
-            self.remark =
-                Some((text, "find out from the proxy's log which backend the probe reaches, and why that one fails"));
+            self.remark = Some((
+                text,
+                "find out from the log of the app, or of a proxy in front of it, who answers the probe, and why",
+            ));
             return None;
         }
         Some(found)

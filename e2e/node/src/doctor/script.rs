@@ -9,7 +9,8 @@ use e2e_kubelet::shell::{base, is_shell, script_at};
 
 use self::grammar::is_wrapper;
 pub(super) use self::grammar::{
-    OF_BASH, before_and, chooses, is_simple, needs_all, negates, programs, script_in, simple_commands, with_program,
+    OF_BASH, before_and, chooses, is_simple, needs_all, negates, programs, script_in, simple_commands, starts_only,
+    with_program,
 };
 
 /// A word that no program knows.

@@ -11,8 +11,25 @@ pub(super) const HIDDEN: &str = "<hidden>";
 const HARMLESS: [&str; 5] = ["accept-", "content-", "x-forwarded-for", "x-forwarded-host", "x-forwarded-prefix"];
 
 /// Ends of the words that name a secret in a query.
-const OF_SECRETS: [&str; 12] =
-    ["auth", "code", "credential", "jwt", "key", "passwd", "password", "pwd", "secret", "sig", "signature", "token"];
+const OF_SECRETS: [&str; 17] = [
+    "auth",
+    "code",
+    "credential",
+    "jwt",
+    "key",
+    "otp",
+    "pass",
+    "passphrase",
+    "passwd",
+    "password",
+    "pwd",
+    "secret",
+    "session",
+    "sessionid",
+    "sig",
+    "signature",
+    "token",
+];
 
 /// A header of a working request, for the patch. Its value may be a secret unless its name says otherwise.
 pub(super) fn added((name, value): (String, String)) -> Change {
@@ -50,7 +67,10 @@ pub(super) fn without_secrets(text: &str) -> String {
 fn names_a_secret(parameter: &str) -> bool {
     let name = parameter.to_ascii_lowercase();
     let mut words = name.split(|c: char| !c.is_ascii_alphabetic());
-    words.any(|word| OF_SECRETS.iter().any(|secret| word.trim_end_matches('s').ends_with(secret)))
+    words.any(|word| {
+        let one = word.strip_suffix('s').unwrap_or(word);
+        OF_SECRETS.iter().any(|secret| word.ends_with(secret) || one.ends_with(secret))
+    })
 }
 
 #[cfg(test)]
@@ -61,6 +81,7 @@ mod tests {
 
     #[rstest]
     #[case("/health?token=new", "/health?token=<hidden>")]
+    #[case("/health?pass=new&tokens=a,b", "/health?pass=<hidden>&tokens=<hidden>")]
     #[case("/health?a=1&X-Amz-Signature=ab?c%2F&b=2#d", "/health?a=1&X-Amz-Signature=<hidden>&b=2#d")]
     #[case("Get \"http://a/h?apiKey=k\": EOF", "Get \"http://a/h?apiKey=<hidden>\": EOF")]
     #[case(

@@ -23,10 +23,14 @@ use crate::{http::Route, probe::Prepared};
 const PAUSE: Duration = Duration::from_millis(80);
 /// The number of timeouts for which an app must keep answering.
 const WATCHED: u32 = 5;
-/// The same for one that has failed for a while, at least and at most: a supervisor restarts a crashing one again and again.
-const WATCHED_AFTER_FAILURES: (u32, u32) = (10, 20);
-/// How many times as long as it has failed it is watched.
+/// The same for one that has failed for a while, and how many times as long as it has failed: a supervisor restarts a crashing one again and
+/// again.
+const WATCHED_AFTER_FAILURES: u32 = 10;
 const OUTLASTS: u32 = 4;
+/// The most of it, unless [`WATCHED`] timeouts are longer.
+const WATCHED_AT_MOST: Duration = Duration::from_secs(30);
+/// The longest silence before the last probe: a kubelet's usual period.
+const SILENCE: Duration = Duration::from_secs(10);
 
 impl Lab<'_> {
     /// Sends the probe. After its timeout, keeps waiting for the answer and meanwhile tries again, with some changes. The second
@@ -200,8 +204,8 @@ impl Lab<'_> {
     async fn keeps_answering(&mut self, failures: usize, mut successes: usize) -> Option<Found> {
         let after = self.begun.elapsed();
         let answering = Instant::now();
-        let (least, most) = WATCHED_AFTER_FAILURES;
-        let watched = (after * OUTLASTS).clamp(self.timeout() * least, self.timeout() * most);
+        let wanted = (after * OUTLASTS).max(self.timeout() * WATCHED_AFTER_FAILURES);
+        let watched = wanted.min(WATCHED_AT_MOST.max(self.timeout() * WATCHED));
         while answering.elapsed() < watched {
             sleep(PAUSE).await;
             let answer = self.again_later().await;
@@ -240,7 +244,7 @@ impl Lab<'_> {
     }
 
     /// The answer to the probe if only the first attempt failed, and none that follows: an app may pause again and again. The last one
-    /// comes after a period of silence, as a kubelet's do: the answers before may be a cached one.
+    /// comes after a period of silence, as a kubelet's do: those before may come from a cache.
     pub(super) async fn has_recovered(&mut self) -> Option<Observation> {
         let wavering = self.wavering().await?;
         if !matches!(wavering.pattern, Pattern::Recovered { failures: 1, successes } if successes > 2) {
@@ -257,7 +261,7 @@ impl Lab<'_> {
             }
             sleep(PAUSE).await;
         }
-        sleep(self.case.probe.period).await;
+        sleep(self.case.probe.period.min(SILENCE)).await;
         Some(self.again_later().await).filter(Observation::answered)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    io::{self, Read},
+    io::{self, IsTerminal, Read},
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -95,9 +95,13 @@ struct Ended {
     stderr: String,
 }
 
-/// A command that runs in a process group of its own, so that what it starts can be ended with it.
+/// A command that runs in a process group of its own, so that what it starts can be ended with it. At a terminal it stays in the group
+/// that Ctrl-C reaches and that may ask for a passphrase.
 fn spawned(command: &mut Command) -> io::Result<Child> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()
+    if !io::stdin().is_terminal() {
+        command.process_group(0);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
 /// What came of a command; at the limit it is ended with everything that it started.
@@ -106,6 +110,7 @@ fn within(mut child: Child, limit: Duration) -> Result<Ended, String> {
     if ended.is_err() {
         // Whoever has ended by now needs no signal.
         let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        let _ = child.kill();
         let _ = child.wait();
     }
     ended

@@ -185,7 +185,7 @@ fn a_service_for_a_name_outside() {
     assert_eq!(plan.services.len(), 1);
     let warnings: Vec<_> =
         plan.warnings(Target::Docker).into_iter().map(|warning| (warning.path, warning.reason)).collect();
-    let reason = "pods cannot resolve the Service's name, in a cluster an alias of this host: name the host itself";
+    let reason = "in a cluster the Service's name is an alias of this host; pods here cannot resolve it: use the host's own name";
     assert_eq!(warnings, [("spec.externalName".to_owned(), reason.to_owned())]);
 }
 

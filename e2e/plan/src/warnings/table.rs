@@ -238,7 +238,7 @@ pub(super) const RULES: &[Rule] = &[
         .unless(Unless::Text(&["None", ""])),
     without_cluster(
         "spec.externalName",
-        "pods cannot resolve the Service's name, in a cluster an alias of this host: name the host itself",
+        "in a cluster the Service's name is an alias of this host; pods here cannot resolve it: use the host's own name",
     ),
     without_cluster("spec.ports[].nodePort", NOT_PUBLISHED),
     without_cluster("spec.sessionAffinity", "each connection is balanced on its own").unless(Unless::Text(&["None"])),

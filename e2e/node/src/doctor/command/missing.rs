@@ -108,7 +108,7 @@ impl<R: Runtime> Bench<'_, R> {
     }
 
     /// The programs that a script fails for lack of. With one pipeline, each of them is needed. Otherwise an exit status of 126 or 127
-    /// shows it, if it is another one with `false` in the program's place. A script that ends otherwise may have gone on without the
+    /// shows it if the status changes once `false` stands in the program's place. A script that ends otherwise may have gone on without the
     /// program: it needs the only one if it succeeds with `true` in its place, and those of the first pipeline before `&&` if that fails
     /// alone.
     async fn missing_in_script(&mut self, first: &Observation, at: usize) -> Vec<String> {

@@ -217,6 +217,8 @@ async fn a_command_that_a_change_makes_succeed_is_proven(
 #[case::a_variable_of_another_language(&["sum", "{ exit $NF }"], &[SH, ("sum", "[ \"$1\" = '{ exit  }' ]")], None, "exit status 1")]
 #[case::a_refusal_at_the_port(&["curl", "-f", "http://127.0.0.1:8080/"], &[SH, ("curl", AT_8080)], None, "exit status 22")]
 #[case::a_refusal_that_a_pipe_hides(&["sh", "-c", "curl -f http://127.0.0.1:8080/ | grep -q up"], &[SH, ("curl", AT_8080), GREP], None, "exit status 1")]
+#[case::no_program_but_another_command_decides(&["sh", "-c", "pg_isready | grep -q up && exit 0; check :1"], &[SH, GREP, CHECK], None, "exit status 7")]
+#[case::no_program_but_an_alternative(&["sh", "-c", "pg_isready && exit 0 || check :1 | grep -q up"], &[SH, GREP, CHECK], None, "exit status 1")]
 #[case::a_directory(&["/tmp"], &[SH], None, "cannot be run")]
 #[tokio::test]
 async fn a_command_that_no_change_makes_succeed_is_not_proven(

@@ -56,6 +56,12 @@ fn started(words: &[String]) -> Vec<String> {
     [vec![program.clone()], behind].concat()
 }
 
+/// Whether each command is known, and none is more than these.
+pub(in super::super) fn starts_only(command: &[String], idle: &[&str]) -> bool {
+    let words = script_at(command).map_or_else(|| started(command), |at| commands(&command[at]));
+    words.iter().all(|word| SILENT.contains(&word.as_str()) || idle.contains(&base(word)))
+}
+
 pub(super) fn is_wrapper(program: &str) -> bool {
     WRAPPERS.iter().any(|(wrapper, _)| *wrapper == program)
 }
@@ -184,11 +190,17 @@ fn is_pipeline(words: &[&str]) -> bool {
         })
 }
 
-/// What stands before the first `&&` of a script.
+/// What stands before the first `&&` of a script that then fails if it does: behind it there is no other command to decide.
 pub(in super::super) fn before_and(script: &str) -> Option<&str> {
-    let tokens = tokens(script);
-    let and = tokens.windows(2).find(|pair| pair[0].text == "&" && pair[1].text == "&")?;
-    Some(&script[..and[0].at])
+    let tokens = tokens(script.trim_end());
+    let is_pair =
+        |at: usize, sign: &str| tokens[at].text == sign && tokens.get(at + 1).is_some_and(|next| next.text == sign);
+    let and = (0..tokens.len()).find(|at| is_pair(*at, "&"))?;
+    let goes_on = |at: usize| {
+        let only_ends = || tokens.get(at + 2).is_some_and(|next| next.text == "exit");
+        matches!(tokens[at].text.as_str(), ";" | "\n") || is_pair(at, "|") && !only_ends()
+    };
+    (!(and..tokens.len()).any(goes_on)).then(|| &script[..tokens[and].at])
 }
 
 /// The simple commands of a script, without the words that stand before them.

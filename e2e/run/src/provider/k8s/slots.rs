@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_keeps_its_place_and_its_successor_takes_it() {
+    fn a_pod_keeps_its_slot_and_its_successor_takes_it() {
         let mut slots = Slots::new(&specs(2), Timestamp::UNIX_EPOCH);
         assert_eq!(names(&mut slots), ["", ""]);
         slots.set_pods([pod("b", 2, false), pod("a", 1, false)].into());
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_of_a_stateful_set_has_the_place_of_its_name() {
+    fn a_pod_of_a_stateful_set_has_the_slot_of_its_name() {
         let mut specs = specs(2);
         for spec in &mut specs {
             "StatefulSet".clone_into(&mut spec.component.kind);

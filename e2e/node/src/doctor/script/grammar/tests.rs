@@ -80,6 +80,9 @@ fn a_script_has_parts() {
     assert_eq!(simple_commands(script), ["timeout 3 curl -s \"$", "cat a", "\"", "jq b", "echo", "exit 1", "fi"]);
     assert_eq!(before_and("curl a | jq b && jq c"), Some("curl a | jq b "));
     assert_eq!(before_and("curl a 2>&1"), None);
+    assert_eq!(before_and("curl a && jq c || exit 1\n"), Some("curl a "));
+    assert_eq!(before_and("curl a && exit 0; jq b"), None);
+    assert_eq!(before_and("curl a && exit 0 || jq b"), None);
 }
 
 #[rstest]
@@ -88,4 +91,13 @@ fn a_script_has_parts() {
 #[case(&["jq", "x"], &["false", "x"])]
 fn a_program_is_a_whole_word(#[case] command: &[&str], #[case] expected: &[&str]) {
     assert_eq!(with_program(&words(command), "jq", "false"), words(expected));
+}
+
+#[rstest]
+#[case(&["sh", "-c", "sleep 1; exit 0"], true)]
+#[case(&["sh", "-c", "case \"$ROLE\" in leader) check;; *) exit 1;; esac"], false)]
+#[case(&["sh", "-c", "\"$CHECK\" --ready"], false)]
+#[case(&["env"], true)]
+fn what_a_script_starts_may_be_unknown(#[case] command: &[&str], #[case] expected: bool) {
+    assert_eq!(starts_only(&words(command), &["sleep", "env"]), expected);
 }
