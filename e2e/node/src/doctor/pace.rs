@@ -13,6 +13,8 @@ use super::{
 const BURST: usize = 40;
 /// A limit that has just refused a request refuses as many more.
 const AT_ONCE: usize = 3;
+/// The least number of requests that were accepted after a pause: that all are refused right after a refusal shows no limit.
+const ACCEPTED: usize = 2;
 /// The number of timeouts from the start of the search: half of the requests wait for a second.
 const WITHIN: u32 = 9;
 
@@ -32,7 +34,7 @@ impl Lab<'_> {
                 return false;
             }
         }
-        let mut matched = 0;
+        let (mut matched, mut accepted) = (0, 0);
         for side in sides(&mut self.coin) {
             let accepts = side == Side::Succeeds;
             if accepts && Instant::now() + SPREAD > end {
@@ -45,8 +47,9 @@ impl Lab<'_> {
                 return false;
             }
             matched += 1;
+            accepted += usize::from(accepts);
         }
-        matched >= STARTED
+        matched >= STARTED && accepted >= ACCEPTED
     }
 
     /// Repeats a request until it is refused.
