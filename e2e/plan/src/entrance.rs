@@ -38,7 +38,7 @@ impl Plan {
     /// The Services that clients may use, one where the manifests say which: that of an Ingress or another route for `/`, of type
     /// LoadBalancer, of type NodePort, or one whose components no other component refers to. The first of these that there is counts,
     /// and of several the one that no other component refers to. Where others refer to each of them, those behind no Service count as
-    /// clients. Databases and queues count where a route leads to them, or nothing else is there.
+    /// clients. Databases and queues count where a route leads to them, or no other component is there.
     #[must_use]
     pub fn entrances(&self) -> Vec<&Service> {
         let of_type = |wanted: &'static str| move |service: &Service| self.service_type(service) == Some(wanted);
@@ -53,7 +53,7 @@ impl Plan {
         ];
         let is_for_clients = |service: &&Service| self.is_behind_a_route(service) || !self.is_store(service);
         let mut services: Vec<&Service> = self.services.iter().filter(is_for_clients).collect();
-        if services.is_empty() {
+        if services.is_empty() && self.components.iter().all(is_store) {
             services = self.services.iter().collect();
         }
         let found =

@@ -18,8 +18,11 @@ pub(super) fn has_workloads(path: &Path) -> bool {
 
 /// The workloads of a file.
 pub(super) fn workloads(path: &Path) -> Vec<Head> {
-    let is_workload = |head: &Head| head.is_own() && WORKLOADS.contains(&head.kind.as_str());
     heads(path).into_iter().filter(is_workload).collect()
+}
+
+pub(super) fn is_workload(head: &Head) -> bool {
+    head.is_own() && WORKLOADS.contains(&head.kind.as_str())
 }
 
 /// Whether a file is one of those of a directory that are read.

@@ -12,7 +12,7 @@ use e2e_run::{Error, config::MANIFESTS};
 
 use super::{
     bases::{self, Top, Workloads},
-    files::{kustomization, read_of, workloads},
+    files::{is_workload, kustomization, read_of, workloads},
 };
 use crate::failure::BadInput;
 
@@ -57,7 +57,13 @@ impl Found {
             if refused.is_empty() || !kept.iter().any(has_workloads) {
                 return Err(errors.into());
             }
-            self.refused.extend(refused.iter().filter_map(fault).map(ToString::to_string));
+            // What does not even look like a manifest, such as a package.json, is nobody's loss.
+            let may_be_one = |path: &&String| {
+                let bytes = std::fs::read(root.join(path)).unwrap_or_default();
+                let text = String::from_utf8_lossy(&bytes);
+                text.contains("apiVersion") || text.contains("kind")
+            };
+            self.refused.extend(refused.iter().filter(may_be_one).filter_map(fault).map(ToString::to_string));
             self.paths = kept;
         }
     }
@@ -79,8 +85,9 @@ pub(super) fn find(root: &Path) -> Result<Found, BadInput> {
     let directories = directories(root);
     let tops = choose(root, &directories)?;
     let all = |of: fn(&Top) -> Vec<PathBuf>| tops.iter().flat_map(of).collect::<Vec<PathBuf>>();
-    let (paths, overlays, siblings) =
+    let (mut paths, overlays, siblings) =
         (all(|top| vec![top.directory.clone()]), all(|top| top.overlays.clone()), all(|top| top.siblings.clone()));
+    paths.extend(beside(root, &paths));
     let part_of = |top: &PathBuf| bases::reached(root, &directories, top).into_iter().chain([top]).cloned().collect();
     let parts = [&overlays[..], &siblings, &paths].concat();
     let parts: BTreeSet<PathBuf> = parts.iter().flat_map(|top| -> Vec<_> { part_of(top) }).collect();
@@ -120,6 +127,29 @@ fn choose(root: &Path, directories: &[PathBuf]) -> Result<Vec<Top>, BadInput> {
         (_, []) => Err(nothing(root)),
         (_, tops) => Err(several(tops)),
     }
+}
+
+/// Directories beside the parts of a usual one, and this itself, whose objects are none of a workload: Services, claims, routes.
+fn beside(root: &Path, parts: &[PathBuf]) -> Vec<PathBuf> {
+    let is_parent = |name: &&str| parts.iter().all(|part| part.starts_with(name) && part != Path::new(name));
+    let is_plain = parts.iter().all(|part| !read_of(&root.join(part)).is_empty());
+    let Some(usual) = MANIFESTS.into_iter().find(is_parent).filter(|_| is_plain) else { return Vec::new() };
+    let is_object = |head: &Head| head.is_own() && !head.api_version.is_empty();
+    let has_objects_alone = |directory: &PathBuf| {
+        let heads: Vec<Head> = read_of(&root.join(directory)).iter().flat_map(|file| heads(file)).collect();
+        heads.iter().any(is_object) && !heads.iter().any(is_workload)
+    };
+    let is_part = |directory: &PathBuf| {
+        // What lies below a kustomization or a chart is theirs.
+        let above = || directory.ancestors().skip(1).take_while(|above| above.starts_with(usual));
+        directory.starts_with(usual)
+            && alternatives(directory).is_none()
+            && above().all(|above| {
+                kustomization(&root.join(above)).is_none() && !root.join(above).join("Chart.yaml").exists()
+            })
+            && has_objects_alone(directory)
+    };
+    super::directories(root, MAX_DEPTH).into_iter().filter(is_part).collect()
 }
 
 /// Whether directories can be parts of one system: none stands for another one, and no name is in two of them.
@@ -285,6 +315,10 @@ mod tests {
 
     #[rstest::rstest]
     #[case::parts(&["k8s/api", "k8s/db", "tools/load"], Ok(&["k8s/api", "k8s/db"][..]))]
+    #[case::beside_their_services(
+        &["k8s/api", "k8s/db", "k8s/net-of-all", "k8s/envs/net", "tools/net"],
+        Ok(&["k8s/api", "k8s/db", "k8s/net-of-all"][..])
+    )]
     #[case::of_a_hidden_directory(&[".k8s"], Ok(&[".k8s"][..]))]
     #[case::steps_of_one(&["k8s/one/web", "k8s/two/web"], Err("`"))]
     #[case::parts_of_two_places(&["k8s/api", "deploy/db"], Err("`"))]
@@ -296,7 +330,11 @@ mod tests {
         let project = project(&[]);
         for directory in directories {
             let name = directory.rsplit('/').next().unwrap_or_default();
-            write(project.path(), &format!("{directory}/app.yaml"), &deployment(name));
+            let text = match name.starts_with("net") {
+                true => "apiVersion: v1\nkind: Service\nmetadata: {name: net}\n".to_owned(),
+                false => deployment(name),
+            };
+            write(project.path(), &format!("{directory}/app.yaml"), &text);
         }
         match (found(project.path()), expected) {
             (Ok(found), Ok(paths)) => assert_eq!(found.paths, paths),
@@ -366,9 +404,8 @@ mod tests {
         add("no-selector.yaml", &deployment("other").replace("selector: {matchLabels: {app: other}}", ""));
         let Found { paths, refused, .. } = planned().expect("a plan");
         assert_eq!(paths, ["k8s/later.yaml", "k8s/web.yaml"]);
-        let starts =
-            ["k8s/docker-compose.yml:1:1, document 1: ", "k8s/no-selector.yaml:4:1, document 1: Deployment/other: "];
-        assert!(refused.iter().zip(starts).all(|(fault, start)| fault.starts_with(start)), "{refused:?}");
+        let [fault] = &refused[..] else { panic!("{refused:?}") };
+        assert!(fault.starts_with("k8s/no-selector.yaml:4:1, document 1: Deployment/other: "), "{fault}");
         add("web.yaml", &web.replace("image: nginx", "imag: nginx"));
         let error = planned().expect_err("no workload is left");
         assert!(error.contains("web.yaml:8") && error.contains("no-selector.yaml"), "{error}");

@@ -75,7 +75,7 @@ fn directives(text: &str) -> Vec<Found> {
     parts(text).into_iter().filter_map(directive).collect()
 }
 
-/// What the tokens of a text show: tabs, escapes, and `?` between braces.
+/// What the tokens of a text show: tabs, escapes, and `?` and `:` between braces.
 fn tokens(text: &str) -> Vec<Found> {
     // The last line, too, has an end.
     let text = &format!("{text}\n");
@@ -99,8 +99,10 @@ fn tokens(text: &str) -> Vec<Found> {
                     free.push(opened + 1..end.line() + 1);
                 }
             }
-            TokenType::Scalar(ScalarStyle::Plain, value) if depth > 0 && value.chars().skip(1).any(|c| c == '?') => {
-                let message = "a text between braces or brackets has a `?`";
+            TokenType::Scalar(ScalarStyle::Plain, value)
+                if depth > 0 && (value.contains('?') || value.starts_with(':')) =>
+            {
+                let message = "a text between braces or brackets has a `?`, or begins with `:`";
                 found.push(Found::new(place, message, "kubectl refuses it: put the text in quotes"));
             }
             TokenType::Scalar(ScalarStyle::Literal | ScalarStyle::Folded, _) => {

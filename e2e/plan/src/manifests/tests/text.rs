@@ -92,7 +92,7 @@ fn forms_of_text(#[case] text: &str, #[case] expected: &str) {
 )]
 #[case::a_question_mark(
     "  x: {y: /ready?z}\n",
-    "5:10: a text between braces or brackets has a `?`; kubectl refuses it: put the text in quotes"
+    "5:10: a text between braces or brackets has a `?`, or begins with `:`; kubectl refuses it: put the text in quotes"
 )]
 #[case::infinity("  x: .inf\n", "5:6, document 1: JSON has no such number; kubectl refuses it: put it in quotes")]
 fn what_kubectl_refuses(#[case] more: &str, #[case] expected: &str) {
