@@ -162,6 +162,10 @@ fn parse(text: &str, dialect: Dialect) -> Result<Vec<Spanned<Raw>>, serde_saphyr
             Dialect::Kubectl | Dialect::Go => serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
             Dialect::Kustomize => serde_saphyr::options::DuplicateKeyPolicy::Error,
         },
+        merge_keys: match dialect {
+            Dialect::Kubectl => serde_saphyr::options::MergeKeyPolicy::AsOrdinary,
+            Dialect::Go | Dialect::Kustomize => serde_saphyr::options::MergeKeyPolicy::Merge,
+        },
         // Files with many comments are more than the reader can look ahead over.
         emit_comments: false,
         // Those that are too large are texts.
@@ -265,21 +269,42 @@ impl Origin<'_> {
         Tree::Text(number.to_owned())
     }
 
-    /// Each key once, with its last value.
+    /// Each key once, with its last value. kubectl takes a merge (`<<`) where it stands: over what is before it, under what follows.
     fn entries(&self, entries: Vec<(Spanned<Key>, Spanned<Raw>)>) -> Vec<Entry> {
         let mut known: HashMap<String, usize> = HashMap::with_capacity(entries.len());
         let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
         for entry in entries.into_iter().map(|(key, value)| self.entry(key, value)) {
-            match known.insert(entry.key.clone(), kept.len()) {
-                None => kept.push(entry),
-                Some(index) => {
-                    known.insert(entry.key.clone(), index);
-                    self.repeated.borrow_mut().push((entry.place.clone(), entry.key.clone()));
-                    kept[index] = entry;
+            let is_merge = entry.key == "<<" && self.dialect == Dialect::Kubectl;
+            let entries = if is_merge { self.merged(entry.node) } else { vec![entry] };
+            for entry in entries {
+                match known.get(&entry.key) {
+                    None => {
+                        known.insert(entry.key.clone(), kept.len());
+                        kept.push(entry);
+                    }
+                    Some(index) => {
+                        if !is_merge {
+                            self.repeated.borrow_mut().push((entry.place.clone(), entry.key.clone()));
+                        }
+                        kept[*index] = entry;
+                    }
                 }
             }
         }
         kept
+    }
+
+    /// What a merge adds; of a list of maps the first one counts most.
+    fn merged(&self, node: Node) -> Vec<Entry> {
+        match node.tree {
+            Tree::Map(entries) => entries,
+            Tree::List(items) => items.into_iter().rev().flat_map(|item| self.merged(item)).collect(),
+            _ => {
+                let error = Error::new(ErrorKind::Syntax, "`<<` takes a map, or a list of maps", "correct its value");
+                self.odd.borrow_mut().push(error.at(&node.place));
+                Vec::new()
+            }
+        }
     }
 
     fn entry(&self, key: Spanned<Key>, value: Spanned<Raw>) -> Entry {

@@ -20,6 +20,18 @@ use super::*;
 #[case::byte_order_mark("\u{feff}apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n", "x")]
 #[case::anchors("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &x {value: x}}\ndata: *x\n", "x")]
 #[case::merged_maps("apiVersion: v1\nkind: ConfigMap\nmetadata: &m {name: a}\ndata: {<<: *m, value: x}\n", "x")]
+#[case::a_map_merged_over_what_is_before_it(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &m {value: x}}\ndata: {value: y, <<: *m}\n",
+    "x"
+)]
+#[case::a_map_merged_under_what_follows(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &m {value: z}}\ndata: {<<: *m, value: x}\n",
+    "x"
+)]
+#[case::the_first_of_merged_maps(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &m {value: x}}\ndata: {<<: [*m, {value: y}]}\n",
+    "x"
+)]
 #[case::json_with_tabs(
     "{\n\t\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"a\"},\n\t\"data\": {\"value\": \"x\"}\n}\n",
     "x"
