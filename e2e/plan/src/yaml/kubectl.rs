@@ -6,7 +6,7 @@ use std::{ops::Range, path::Path, sync::Arc};
 use granit_parser::{ScalarStyle, Scanner, Span, StrInput, TokenType};
 use serde::de::IgnoredAny;
 
-use super::parts;
+use super::parts::parts;
 use crate::{Error, ErrorKind, node::Place};
 
 /// All that it refuses.
