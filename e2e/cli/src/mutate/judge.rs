@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use anyhow::{Result, bail};
 use e2e_report::{
     finding::{Finding, Severity},
-    report::Report,
+    report::{Report, Verdict},
 };
 use e2e_run::exit::ExitCode;
 use serde::Serialize;
@@ -65,6 +65,7 @@ impl fmt::Display for Fate {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     findings: Vec<Finding>,
+    has_passed: bool,
     reason: String,
     up: Duration,
 }
@@ -72,7 +73,16 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn of(report: Report) -> Self {
         let up = Duration::from_millis(report.environment.up_ms);
-        Self { findings: report.findings, reason: report.verdict_reason, up }
+        Self {
+            findings: report.findings,
+            has_passed: report.verdict == Verdict::Pass,
+            reason: report.verdict_reason,
+            up,
+        }
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        self.has_passed
     }
 
     /// How long to wait for a mutant of this system: five times as long as for itself, at least 15 s, so that a probe has time to fail.
@@ -136,7 +146,8 @@ mod tests {
             fix: String::new(),
             excerpt: None,
         };
-        Seen { findings: findings.iter().map(finding).collect(), reason: "the reason".to_owned(), up: Duration::ZERO }
+        let findings = findings.iter().map(finding).collect();
+        Seen { findings, has_passed: true, reason: "the reason".to_owned(), up: Duration::ZERO }
     }
 
     const PROBE: (Code, Severity) = (Code::Probe(Cause::MethodOrPath), Severity::Error);
