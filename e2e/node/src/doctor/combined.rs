@@ -7,7 +7,6 @@ use super::{
     differences::{PARTS, named, names_of, of_path, take},
     fix::Change,
     lab::{Experiment, Lab, Sends},
-    secrets::added,
 };
 use crate::probe::Prepared;
 
@@ -113,7 +112,7 @@ fn changes(part: &Part, works: &Prepared) -> Option<Vec<Change>> {
         Axis::Host => Some(vec![Change::Host(part.to.clone())]),
         Axis::Path => Some(vec![Change::Path(part.to.clone())]),
         Axis::Headers if works.request.headers.is_empty() => Some(vec![Change::WithoutHeaders]),
-        Axis::Headers => Some(works.request.headers.iter().cloned().map(added).collect()),
+        Axis::Headers => Some(works.request.headers.iter().cloned().map(Change::added).collect()),
         Axis::UserAgent => header("User-Agent"),
         Axis::Accept => header("Accept"),
         _ => None,

@@ -12,8 +12,6 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab, Sends},
     path::{is_odd, same_path},
-    place::{in_place, same_port},
-    secrets::added,
 };
 use crate::{
     http::Route,
@@ -97,7 +95,7 @@ impl Lab<'_> {
     }
 
     /// The cause for one difference.
-    async fn of_difference(
+    pub(super) async fn of_difference(
         &mut self,
         prepared: &Prepared,
         works: &Prepared,
@@ -166,7 +164,7 @@ impl Lab<'_> {
         let explanation = format!("the app refuses requests without {names} and accepts them with it");
         let flip = Flip { axis: Axis::Headers, from: format!("no {names}"), to: names };
         let signs_in = wanted.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-        let changes = wanted.into_iter().map(added).collect();
+        let changes = wanted.into_iter().map(Change::added).collect();
         let found = Found::of_flip(Cause::MissingHeader, flip, explanation, changes);
         match signs_in {
             // Other credentials, again and again, are an attack.
@@ -256,48 +254,6 @@ impl Lab<'_> {
         };
         self.ask(padded(length)).await.is_some_and(|answer| !answer.answered())
             && self.ask(padded(1)).await.is_some_and(|answer| answer.answered())
-    }
-
-    /// The port and scheme of the working request answer the probe once one part of it changes too, which alone is not enough.
-    pub(super) async fn of_place_and_part(
-        &mut self,
-        prepared: &Prepared,
-        there: &Prepared,
-        works: &Prepared,
-        observation: &Observation,
-    ) -> Option<Found> {
-        if same_port(prepared, there) && prepared.url.scheme == there.url.scheme
-            || self.ask(in_place(prepared, there)).await?.answered()
-        {
-            return None;
-        }
-        for axis in [Axis::Path, Axis::Headers, Axis::Host] {
-            let mut both = there.clone();
-            let Some((_, to)) = take(axis, &mut both, works) else { continue };
-            let to = if axis == Axis::Headers { names_of(&works.request.headers) } else { to };
-            let change = format!("the probe sent to {} with {}", both.route.address, named(axis, &to));
-            let experiment = Experiment::new(change, both);
-            if !self.ask(experiment.clone()).await?.answered() {
-                continue;
-            }
-            // The probe's own port may be the same app's.
-            let mut alone = prepared.clone();
-            if let Some((from, _)) = take(axis, &mut alone, works) {
-                let alone = Experiment::new(format!("the probe with {}", named(axis, &to)), alone);
-                if self.ask(alone.clone()).await?.answered() {
-                    let flip = Flip { axis, from, to };
-                    return self.of_difference(prepared, works, observation, flip, alone).await;
-                }
-            }
-            let more = match axis {
-                Axis::Path => vec![Change::Path(to.clone())],
-                Axis::Host => vec![Change::Host(to.clone())],
-                _ if works.request.headers.is_empty() => vec![Change::WithoutHeaders],
-                _ => works.request.headers.iter().cloned().map(added).collect(),
-            };
-            return self.of_another_place(prepared, there, experiment, Some((named(axis, &to), more))).await;
-        }
-        None
     }
 }
 

@@ -11,9 +11,12 @@ use serde_json::{Value, json};
 
 use super::{
     Case, Found,
-    secrets::{HIDDEN, without_secrets},
+    secrets::{HIDDEN, is_harmless, without_secrets},
     words,
 };
+
+/// A patch's placeholder for credentials.
+const CREDENTIALS: &str = "Basic <base64 of user:password>";
 
 /// A change of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +113,13 @@ impl Change {
     /// A header whose value is no secret.
     pub(super) fn header(name: &str, value: &str) -> Self {
         Self::Header { name: name.to_owned(), value: value.to_owned(), placeholder: None }
+    }
+
+    /// A header of a working request, with a placeholder in the patch unless its name says that its value is no secret.
+    pub(super) fn added((name, value): (String, String)) -> Self {
+        let shown = if value.starts_with("Basic ") { CREDENTIALS } else { "<the app's own>" };
+        let placeholder = (!is_harmless(&name)).then(|| shown.to_owned());
+        Self::Header { name, value, placeholder }
     }
 
     /// The change as shown in a patch, with placeholders.

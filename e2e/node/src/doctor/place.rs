@@ -10,7 +10,7 @@ use e2e_plan::ProbeAction;
 
 use super::{
     Claim, Found,
-    differences::of_this_host,
+    differences::{named, names_of, of_this_host, take},
     fix::Change,
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path, with_target},
@@ -77,6 +77,48 @@ impl Lab<'_> {
             }
         }
         self.of_another_place(prepared, there, experiment, None).await
+    }
+
+    /// The port and scheme of the working request answer the probe once one part of it changes too, which alone is not enough.
+    pub(super) async fn of_place_and_part(
+        &mut self,
+        prepared: &Prepared,
+        there: &Prepared,
+        works: &Prepared,
+        observation: &Observation,
+    ) -> Option<Found> {
+        if same_port(prepared, there) && prepared.url.scheme == there.url.scheme
+            || self.ask(in_place(prepared, there)).await?.answered()
+        {
+            return None;
+        }
+        for axis in [Axis::Path, Axis::Headers, Axis::Host] {
+            let mut both = there.clone();
+            let Some((_, to)) = take(axis, &mut both, works) else { continue };
+            let to = if axis == Axis::Headers { names_of(&works.request.headers) } else { to };
+            let change = format!("the probe sent to {} with {}", both.route.address, named(axis, &to));
+            let experiment = Experiment::new(change, both);
+            if !self.ask(experiment.clone()).await?.answered() {
+                continue;
+            }
+            // The probe's own port may be the same app's.
+            let mut alone = prepared.clone();
+            if let Some((from, _)) = take(axis, &mut alone, works) {
+                let alone = Experiment::new(format!("the probe with {}", named(axis, &to)), alone);
+                if self.ask(alone.clone()).await?.answered() {
+                    let flip = Flip { axis, from, to };
+                    return self.of_difference(prepared, works, observation, flip, alone).await;
+                }
+            }
+            let more = match axis {
+                Axis::Path => vec![Change::Path(to.clone())],
+                Axis::Host => vec![Change::Host(to.clone())],
+                _ if works.request.headers.is_empty() => vec![Change::WithoutHeaders],
+                _ => works.request.headers.iter().cloned().map(Change::added).collect(),
+            };
+            return self.of_another_place(prepared, there, experiment, Some((named(axis, &to), more))).await;
+        }
+        None
     }
 
     /// The same for a port and a scheme, with an optional further change.
@@ -283,14 +325,14 @@ impl Lab<'_> {
 }
 
 /// The probe, sent to another place.
-pub(super) fn in_place(prepared: &Prepared, there: &Prepared) -> Experiment {
+fn in_place(prepared: &Prepared, there: &Prepared) -> Experiment {
     let scheme = &there.url.scheme;
     let how = if *scheme == prepared.url.scheme { String::new() } else { format!(" over {scheme}") };
     Experiment::new(format!("the probe sent to {}{how}", there.route.address), there.clone())
 }
 
 /// Whether a place has the probe's port, by its declaration.
-pub(super) fn same_port(prepared: &Prepared, there: &Prepared) -> bool {
+fn same_port(prepared: &Prepared, there: &Prepared) -> bool {
     prepared.url.explicit_port == there.url.explicit_port
 }
 
