@@ -74,15 +74,16 @@ pub fn series(entries: &[Entry]) -> Vec<&Entry> {
     entries.iter().filter(|entry| entry.target == last.target && entry.series == last.series).collect()
 }
 
-/// The figures of a series that vary and are never 0.
+/// The figures of a series that are never 0, and, of several runs, vary.
 fn trends(series: &[&Entry]) -> Vec<Trend> {
     let names: std::collections::BTreeSet<&String> = series.iter().flat_map(|entry| entry.figures.keys()).collect();
     let trend = |name: &String| {
         let values = series.iter().enumerate().filter_map(|(at, entry)| Some((at, *entry.figures.get(name)?)));
         let values: Vec<(usize, f64)> = values.collect();
         let alone: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
-        let varies = alone.iter().any(|value| *value != alone[0]) && alone.iter().all(|value| *value > 0.0);
-        varies.then(|| Trend { name: name.clone(), changes: changes(&alone), values })
+        let varies = series.len() == 1 || alone.iter().any(|value| *value != alone[0]);
+        let tells = varies && alone.iter().all(|value| *value > 0.0);
+        tells.then(|| Trend { name: name.clone(), changes: changes(&alone), values })
     };
     names.into_iter().filter_map(trend).collect()
 }
@@ -120,7 +121,7 @@ pub fn render(entries: &[Entry], most: usize) -> String {
         let changes: Vec<String> = trend.changes.iter().map(change).collect();
         table.row([
             trend.name.clone(),
-            course(&values),
+            recent(&values),
             values.last().map_or_else(String::new, |latest| number(*latest, 4)),
             if changes.is_empty() { "none".to_owned() } else { changes.join("; ") },
         ]);
@@ -181,7 +182,7 @@ fn commit(entry: &Entry) -> String {
 const COLUMNS: usize = 30;
 
 /// The last values as bars between the lowest and the highest of them.
-fn course(values: &[f64]) -> String {
+fn recent(values: &[f64]) -> String {
     let values = &values[values.len().saturating_sub(COLUMNS)..];
     sparkline(values, values.iter().copied().fold(f64::INFINITY, f64::min))
 }
@@ -229,9 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn a_single_run_has_its_figures() {
+        let page = render(&[entry(1, "40 clients", 1000.0)], 10);
+        assert!(page.contains("| run-1 | 0000000000 | pass | 1000 |") && !page.contains("errors"), "{page}");
+    }
+
+    #[test]
     fn no_run_is_no_history() {
         assert!(render(&[], 10).contains("No run yet"));
         assert_eq!(page(&[], 10), None);
-        assert_eq!(course(&[1.0, 2.0, 3.0]), "▁▄█");
+        assert_eq!(recent(&[1.0, 2.0, 3.0]), "▁▄█");
     }
 }
