@@ -1,4 +1,4 @@
-"""Makes the tables, once PostgreSQL takes connections."""
+"""Creates the tables once PostgreSQL accepts connections."""
 
 import os
 import time
@@ -16,6 +16,6 @@ for attempt in range(60):
         print(f"waiting: {error}", flush=True)
         time.sleep(0.5)
 with connection, connection.cursor() as cursor:
-    # The Job may be tried again.
+    # The Job may be retried.
     cursor.execute("CREATE TABLE IF NOT EXISTS items (id serial PRIMARY KEY, name text NOT NULL)")
 print("the tables are there")

@@ -1,4 +1,4 @@
-"""A shop: items stand in PostgreSQL, and Redis counts how often each was looked at."""
+"""A shop: PostgreSQL stores the items, and Redis counts their views."""
 
 import os
 
@@ -30,7 +30,7 @@ def live():
 
 @app.get("/readyz")
 def ready():
-    # Not before the migration.
+    # Fails until the migration is done.
     query("SELECT 1 FROM items LIMIT 1")
     views.ping()
     return "OK"

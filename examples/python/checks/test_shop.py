@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def url():
-    """The Service that clients use, where this machine reaches it."""
+    """URL of the Service that clients use, as reached from this machine."""
     with open(os.environ["E2E_ENVIRONMENT"], encoding="utf-8") as file:
         system = json.load(file)
     address = next(port["address"] for port in system["services"] if port["service"] == system["entrance"])
