@@ -42,6 +42,8 @@ enum Rule {
     Values(Form),
     /// No two elements of the list have the same texts under these keys.
     Unique(&'static [&'static str]),
+    /// The field is not there, or an empty list; with the message and the remedy where it is.
+    Absent(&'static str, &'static str),
     /// Several fields agree.
     That(fn(&Node) -> Option<Wrong>),
 }
@@ -172,6 +174,11 @@ fn broken_whole(rule: &Rule, node: &Node) -> Option<Wrong> {
             (0..items.len()).find(is_again)?;
             let message = format!("two elements have the same {}", keys.join(" and "));
             wrong(ErrorKind::Duplicate, message, "remove one of the two")
+        }
+        (Rule::Absent(message, remedy), tree)
+            if !node.is_null() && !matches!(tree, Tree::List(items) if items.is_empty()) =>
+        {
+            wrong(ErrorKind::Value, (*message).to_owned(), *remedy)
         }
         (Rule::That(relation), Tree::Map(_) | Tree::Int(_) | Tree::Text(_)) => relation(node),
         _ => None,

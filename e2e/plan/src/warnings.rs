@@ -197,7 +197,8 @@ impl Walk<'_> {
             return;
         }
         if !pattern.is_empty() && !is_prefix(&pattern) {
-            self.push(path, Note::unknown());
+            let is_volume = pattern.strip_prefix("pod.volumes[].").is_some_and(|kind| !kind.contains(['.', '[']));
+            self.push(path, if is_volume { Note::without_cluster(table::EMPTY) } else { Note::unknown() });
             return;
         }
         for entry in node.entries() {

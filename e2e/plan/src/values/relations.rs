@@ -151,15 +151,6 @@ pub(super) fn pod(node: &Node) -> Option<Wrong> {
     None
 }
 
-/// The spec of pods that a controller keeps.
-pub(super) fn kept_pod(node: &Node) -> Option<Wrong> {
-    if node.get("activeDeadlineSeconds").is_some() {
-        let message = "a pod that is kept has no deadline";
-        return wrong("activeDeadlineSeconds", message, "remove it, or write a Job");
-    }
-    None
-}
-
 /// An element of `tolerations`.
 pub(super) fn toleration(node: &Node) -> Option<Wrong> {
     let is_exists = text(node, "operator") == "Exists";

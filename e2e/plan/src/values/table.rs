@@ -4,7 +4,7 @@ mod carried;
 
 use self::carried::*;
 use super::{
-    Rule::{self, Has, Is, Labels, Name, One, OneOf, That, Unique, Within},
+    Rule::{self, Absent, Has, Is, Labels, Name, One, OneOf, That, Unique, Within},
     relations,
 };
 use crate::forms::*;
@@ -44,6 +44,7 @@ pub(super) const TABLES: &[(&[&str], Rules)] = &[
     (&["DaemonSet"], DAEMON_SET),
     (&["Job"], JOB),
     (&["CronJob"], CRON_JOB),
+    (&["Job", "CronJob"], JOBS),
     (WORKLOADS, POD),
     (WORKLOADS, SOURCES),
     (&["PersistentVolume"], SOURCES),
@@ -59,7 +60,7 @@ pub(super) const TABLES: &[(&[&str], Rules)] = &[
     (&["ResourceQuota"], QUOTA),
     (&["LimitRange"], LIMITS),
     (&["Role", "ClusterRole"], ROLE),
-    (&["Role"], &[("rules[]", That(relations::namespaced_rights))]),
+    (&["Role"], NAMESPACED_ROLE),
     (&["RoleBinding", "ClusterRoleBinding"], BINDING),
     (&["RoleBinding"], &[("roleRef.kind", OneOf(&["Role", "ClusterRole"]))]),
     (&["ClusterRoleBinding"], CLUSTER_ROLE_BINDING),
@@ -82,9 +83,11 @@ const SELECTORS: Rules = &[
 
 /// Operators of selectors that know no numbers.
 const OPERATORS: Rule = OneOf(&["In", "NotIn", "Exists", "DoesNotExist"]);
+/// Operators of selectors of nodes.
+const NODE_OPERATORS: Rule = OneOf(&["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]);
 
 const KEPT: Rules = &[
-    ("pod", That(relations::kept_pod)),
+    ("pod.activeDeadlineSeconds", Absent("a pod that is kept has no deadline", "remove it, or write a Job")),
     ("spec.minReadySeconds", NOT_NEGATIVE),
     ("spec.selector.matchExpressions[].operator", OPERATORS),
 ];
@@ -123,12 +126,7 @@ const JOB: Rules = &[
     ("", That(relations::job_selector)),
     ("spec", Has(&["template"])),
     ("spec", That(relations::job)),
-    ("spec.activeDeadlineSeconds", NOT_NEGATIVE),
-    ("spec.backoffLimit", NOT_NEGATIVE),
     ("spec.completionMode", OneOf(&["Indexed", "NonIndexed"])),
-    ("spec.completions", NOT_NEGATIVE),
-    ("spec.parallelism", NOT_NEGATIVE),
-    ("spec.ttlSecondsAfterFinished", NOT_NEGATIVE),
 ];
 
 const CRON_JOB: Rules = &[
@@ -139,21 +137,23 @@ const CRON_JOB: Rules = &[
     ("spec.failedJobsHistoryLimit", NOT_NEGATIVE),
     ("spec.jobTemplate.spec", That(relations::job)),
     ("spec.jobTemplate.spec", That(relations::made_job)),
-    ("spec.jobTemplate.spec.activeDeadlineSeconds", NOT_NEGATIVE),
-    ("spec.jobTemplate.spec.backoffLimit", NOT_NEGATIVE),
-    ("spec.jobTemplate.spec.completions", NOT_NEGATIVE),
-    ("spec.jobTemplate.spec.parallelism", NOT_NEGATIVE),
-    ("spec.jobTemplate.spec.template.metadata.annotations", Rule::Keys(QUALIFIED)),
-    ("spec.jobTemplate.spec.template.metadata.labels", Labels),
-    ("spec.jobTemplate.spec.ttlSecondsAfterFinished", NOT_NEGATIVE),
     ("spec.schedule", Is(SCHEDULE)),
     ("spec.startingDeadlineSeconds", NOT_NEGATIVE),
     ("spec.successfulJobsHistoryLimit", NOT_NEGATIVE),
 ];
 
+/// Of a Job, and of what a CronJob makes.
+const JOBS: Rules = &[
+    ("*spec.activeDeadlineSeconds", NOT_NEGATIVE),
+    ("*spec.backoffLimit", NOT_NEGATIVE),
+    ("*spec.completions", NOT_NEGATIVE),
+    ("*spec.parallelism", NOT_NEGATIVE),
+    ("*spec.ttlSecondsAfterFinished", NOT_NEGATIVE),
+];
+
 const POD: Rules = &[
-    ("spec.template.metadata.annotations", Rule::Keys(QUALIFIED)),
-    ("spec.template.metadata.labels", Labels),
+    ("*spec.template.metadata.annotations", Rule::Keys(QUALIFIED)),
+    ("*spec.template.metadata.labels", Labels),
     ("pod", That(relations::pod)),
     ("pod.activeDeadlineSeconds", POSITIVE),
     ("pod.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", Has(&["weight"])),
@@ -165,11 +165,8 @@ const POD: Rules = &[
         "pod.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[]",
         Has(&["weight", "podAffinityTerm"]),
     ),
-    (
-        "*DuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[].matchExpressions[].operator",
-        OneOf(&["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]),
-    ),
-    ("*[].preference.matchExpressions[].operator", OneOf(&["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"])),
+    ("*DuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[].matchExpressions[].operator", NODE_OPERATORS),
+    ("*[].preference.matchExpressions[].operator", NODE_OPERATORS),
     ("*.labelSelector.matchExpressions[].operator", OPERATORS),
     ("*DuringExecution[].weight", Within(1, 100)),
     ("*.podAffinityTerm", Has(&["topologyKey"])),

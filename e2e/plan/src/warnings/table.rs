@@ -120,7 +120,8 @@ const NO_ROLLOUT: &str = "the replicas start together, and nothing is rolled out
 pub(super) const OWN_NAMESPACE: &str = "every run has its own namespace";
 const CLAIM: &str = "an empty directory replaces the claim; its data ends with the run";
 const EPHEMERAL: &str = "an empty directory replaces the claim; its data ends with the pod";
-const EMPTY: &str = "replaced by an empty directory; its data ends with the run";
+/// Of every kind of volume without a rule of its own.
+pub(super) const EMPTY: &str = "replaced by an empty directory; its data ends with the run";
 const NOT_PUBLISHED: &str = "the Service is reached at a free port of 127.0.0.1 instead";
 const PLAIN_PROCESS: &str = "not enforced for plain processes";
 
@@ -175,7 +176,7 @@ pub(super) const RULES: &[Rule] = &[
     local("pod.securityContext.runAsGroup", PLAIN_PROCESS),
     without_cluster("pod.securityContext.runAsNonRoot", "the image's user is not checked").unless(Unless::UserIsSet),
     local("pod.securityContext.runAsUser", PLAIN_PROCESS),
-    seccomp("pod.securityContext.seccompProfile.type"),
+    local("pod.securityContext.seccompProfile.type", PLAIN_PROCESS),
     local("pod.containers[].securityContext.allowPrivilegeEscalation", PLAIN_PROCESS).unless(Unless::Bool(true)),
     local("pod.containers[].securityContext.capabilities", PLAIN_PROCESS),
     local("pod.containers[].securityContext.privileged", PLAIN_PROCESS).unless(Unless::Bool(false)),
@@ -184,7 +185,7 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("pod.containers[].securityContext.runAsNonRoot", "the image's user is not checked")
         .unless(Unless::UserIsSet),
     local("pod.containers[].securityContext.runAsUser", PLAIN_PROCESS),
-    seccomp("pod.containers[].securityContext.seccompProfile.type"),
+    local("pod.containers[].securityContext.seccompProfile.type", PLAIN_PROCESS),
     // Containers.
     Rule {
         path: "pod.containers[].imagePullPolicy",
@@ -205,34 +206,12 @@ pub(super) const RULES: &[Rule] = &[
     local("pod.volumes[].emptyDir.medium", "the directory is on disk, and its size is not limited")
         .unless(Unless::Text(&[""])),
     without_cluster("pod.volumes[].emptyDir.sizeLimit", "the directory's size is not limited").unless(Unless::InMemory),
-    without_cluster("pod.volumes[].awsElasticBlockStore", EMPTY),
-    without_cluster("pod.volumes[].azureDisk", EMPTY),
-    without_cluster("pod.volumes[].azureFile", EMPTY),
-    without_cluster("pod.volumes[].cephfs", EMPTY),
-    without_cluster("pod.volumes[].cinder", EMPTY),
-    without_cluster("pod.volumes[].csi", EMPTY),
     without_cluster("pod.volumes[].ephemeral", EPHEMERAL),
-    without_cluster("pod.volumes[].fc", EMPTY),
-    without_cluster("pod.volumes[].flexVolume", EMPTY),
-    without_cluster("pod.volumes[].flocker", EMPTY),
-    without_cluster("pod.volumes[].gcePersistentDisk", EMPTY),
-    without_cluster("pod.volumes[].gitRepo", EMPTY),
-    without_cluster("pod.volumes[].glusterfs", EMPTY),
     without_cluster("pod.volumes[].hostPath", "replaced by an empty directory: pods never see this machine's files"),
-    without_cluster("pod.volumes[].image", EMPTY),
-    without_cluster("pod.volumes[].iscsi", EMPTY),
-    without_cluster("pod.volumes[].nfs", EMPTY),
     without_cluster("pod.volumes[].persistentVolumeClaim", CLAIM),
-    without_cluster("pod.volumes[].photonPersistentDisk", EMPTY),
-    without_cluster("pod.volumes[].portworxVolume", EMPTY),
     without_cluster("pod.volumes[].projected.sources[].clusterTrustBundle", NO_API),
     without_cluster("pod.volumes[].projected.sources[].podCertificate", NO_API),
     without_cluster("pod.volumes[].projected.sources[].serviceAccountToken", NO_API),
-    without_cluster("pod.volumes[].quobyte", EMPTY),
-    without_cluster("pod.volumes[].rbd", EMPTY),
-    without_cluster("pod.volumes[].scaleIO", EMPTY),
-    without_cluster("pod.volumes[].storageos", EMPTY),
-    without_cluster("pod.volumes[].vsphereVolume", EMPTY),
     // Services.
     without_cluster("spec.clusterIP", "the engine or the system chooses the address")
         .unless(Unless::Text(&["None", ""])),
@@ -244,7 +223,3 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("spec.sessionAffinity", "each connection is balanced on its own").unless(Unless::Text(&["None"])),
     without_cluster("spec.type", NOT_PUBLISHED).unless(Unless::Text(&["ClusterIP", "ExternalName"])),
 ];
-
-const fn seccomp(path: &'static str) -> Rule {
-    local(path, PLAIN_PROCESS)
-}

@@ -108,14 +108,6 @@ pub(in crate::values) fn rights(node: &Node) -> Option<Wrong> {
     wrong("", format!("the rule has no {missing}"), format!("add `{missing}`"))
 }
 
-/// An element of `rules` of a Role, which is about objects of its namespace.
-pub(in crate::values) fn namespaced_rights(node: &Node) -> Option<Wrong> {
-    if items(node, "nonResourceURLs").is_empty() {
-        return None;
-    }
-    wrong("nonResourceURLs", "a Role has no nonResourceURLs", "write a ClusterRole for them")
-}
-
 /// An element of `subjects` of a binding.
 pub(in crate::values) fn subject(node: &Node) -> Option<Wrong> {
     const GROUP: &str = "rbac.authorization.k8s.io";

@@ -1,10 +1,10 @@
 //! Rules of the kinds that only a cluster uses.
 
-use super::{NOT_NEGATIVE, OPERATORS, PORT, POSITIVE, PROTOCOLS, Rules};
+use super::{NODE_OPERATORS, NOT_NEGATIVE, OPERATORS, PORT, POSITIVE, PROTOCOLS, Rules};
 use crate::{
     forms::*,
     values::{
-        Rule::{self, Has, Is, Name, One, OneOf, That, Unique, Within},
+        Rule::{self, Absent, Has, Is, Name, One, OneOf, That, Unique, Within},
         relations,
     },
 };
@@ -48,8 +48,7 @@ pub(super) const AUTOSCALER: Rules = &[
     ("", Has(&["spec"])),
     ("spec", Has(&["maxReplicas", "scaleTargetRef"])),
     ("spec", That(relations::autoscaler)),
-    ("spec.behavior.scaleDown.stabilizationWindowSeconds", Within(0, 3600)),
-    ("spec.behavior.scaleUp.stabilizationWindowSeconds", Within(0, 3600)),
+    ("*.stabilizationWindowSeconds", Within(0, 3600)),
     ("*.selectPolicy", OneOf(&["Max", "Min", "Disabled"])),
     ("*.policies[]", Has(&["type", "value", "periodSeconds"])),
     ("*.policies[].periodSeconds", Within(1, 1800)),
@@ -93,8 +92,6 @@ pub(super) const BUDGET: Rules = &[
     ("spec.selector.matchExpressions[].operator", OPERATORS),
 ];
 
-/// Operators of selectors of nodes.
-const NODE_OPERATORS: Rule = OneOf(&["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]);
 const ACCESS: Rule = OneOf(&["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]);
 const VOLUME_MODES: Rule = OneOf(&["Filesystem", "Block"]);
 
@@ -172,6 +169,10 @@ pub(super) const LIMITS: Rules = &[
 
 pub(super) const ROLE: Rules = &[("rules[]", Has(&["verbs"])), ("rules[]", That(relations::rights))];
 
+/// A Role is about objects of its namespace.
+pub(super) const NAMESPACED_ROLE: Rules =
+    &[("rules[].nonResourceURLs", Absent("a Role has no nonResourceURLs", "write a ClusterRole for them"))];
+
 pub(super) const BINDING: Rules = &[
     ("", Has(&["roleRef"])),
     ("roleRef", Has(&["kind", "name"])),
@@ -187,12 +188,9 @@ pub(super) const CLUSTER_ROLE_BINDING: Rules =
 
 pub(super) const ENDPOINTS: Rules = &[
     ("subsets[]", That(relations::subset)),
-    ("subsets[].addresses[]", Has(&["ip"])),
-    ("subsets[].addresses[].ip", Is(ADDRESS)),
-    ("subsets[].addresses[].ip", That(relations::endpoint)),
-    ("subsets[].notReadyAddresses[]", Has(&["ip"])),
-    ("subsets[].notReadyAddresses[].ip", Is(ADDRESS)),
-    ("subsets[].notReadyAddresses[].ip", That(relations::endpoint)),
+    ("*ddresses[]", Has(&["ip"])),
+    ("*ddresses[].ip", Is(ADDRESS)),
+    ("*ddresses[].ip", That(relations::endpoint)),
     ("subsets[].ports[]", Has(&["port"])),
     ("subsets[].ports[].appProtocol", Is(QUALIFIED)),
     ("subsets[].ports[].name", Name { dots: false }),
