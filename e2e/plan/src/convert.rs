@@ -30,7 +30,7 @@ use super::{
     workload::{Selector, Workload, pod_keys},
 };
 
-pub(crate) use self::probe::port_number;
+pub(crate) use self::probe::{port_number, ports_shown};
 
 /// Kubernetes's default for `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);

@@ -15,7 +15,7 @@ use super::{
     Component, Plan,
     document::Document,
     error::{Error, ErrorKind, Faults},
-    node::{Entry, Node, Place, Tree},
+    node::{Node, Place, Tree},
     pod::{Container, Secret, Value},
     suggest::{hint, no_component},
     workload::pod_keys,
@@ -266,12 +266,9 @@ fn set_env(object: &mut Document, set: &EnvOverride, place: &Place) -> Result<bo
     let Some(Node { tree: Tree::List(containers), .. }) = spec.get_mut(field) else { return Ok(false) };
     let env = containers.get_mut(*index).and_then(|own| own.get_or_insert("env", Tree::List(Vec::new()), place));
     let Some(Node { tree: Tree::List(variables), .. }) = env else { return Ok(false) };
-    let field = |key: &str, text: &str| Entry {
-        key: key.to_owned(),
-        place: place.clone(),
-        node: Node::new(Tree::Text(text.to_owned()), place),
-    };
-    let variable = Node::new(Tree::Map(vec![field("name", &set.name), field("value", &set.value)]), place);
+    let mut variable = Node::new(Tree::Map(Vec::new()), place);
+    variable.set("name", Tree::Text(set.name.clone()), place);
+    variable.set("value", Tree::Text(set.value.clone()), place);
     match variables.iter_mut().find(|variable| variable.item_name() == Some(&set.name)) {
         Some(old) => {
             let was_secret = old.find(&["valueFrom", "secretKeyRef"]).is_some();

@@ -181,19 +181,6 @@ pub struct Binary {
     pub bytes: Vec<u8>,
 }
 
-impl fmt::Debug for Binary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Binary({}/{})", self.name, self.key)
-    }
-}
-
-impl Serialize for Binary {
-    /// Writes `name/key`, never the bytes.
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}/{}", self.name, self.key))
-    }
-}
-
 /// A key of a Secret with its text, which no output shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
@@ -205,18 +192,23 @@ pub struct Secret {
     pub text: String,
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret({}/{})", self.name, self.key)
-    }
-}
+/// Shows and writes only the names of a value.
+macro_rules! named_only {
+    ($($type:ident),+) => {$(
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({}/{})", stringify!($type), self.name, self.key)
+            }
+        }
 
-impl Serialize for Secret {
-    /// Writes `name/key`, never the text.
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}/{}", self.name, self.key))
-    }
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&format_args!("{}/{}", self.name, self.key))
+            }
+        }
+    )+};
 }
+named_only!(Binary, Secret);
 
 /// The fields of a pod that env can refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -190,6 +190,11 @@ fn is_named_by_cluster(node: &Node) -> bool {
     node.find(&["metadata", "name"]).is_none() && node.find(&["metadata", "generateName"]).is_some()
 }
 
+/// A text that is given; an empty one counts as none.
+pub(crate) fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
 /// Reads one document, whose form alone is checked.
 pub(crate) fn document(mut node: Node) -> Result<Document, Error> {
     if !matches!(node.tree, Tree::Map(_)) {

@@ -9,11 +9,11 @@ use k8s_openapi::{
 
 use super::{
     Component, FieldUse, Note, Service, ServicePort,
-    convert::port_number,
+    convert::{port_number, ports_shown},
     cursor::Cursor,
     document::Document,
     error::{Error, ErrorKind, Faults},
-    read::{Typed, check_name},
+    read::{Typed, check_name, given},
 };
 
 /// The Services that lead to pods of the plan, in the order of the manifests. What the others lead to is told by `fields`.
@@ -234,7 +234,7 @@ fn check_port_name(
 }
 
 fn protocol(port: &K8sServicePort) -> &str {
-    port.protocol.as_deref().filter(|text| !text.is_empty()).unwrap_or("TCP")
+    given(&port.protocol).unwrap_or("TCP")
 }
 
 fn names(components: &[&Component]) -> String {
@@ -245,12 +245,7 @@ fn names(components: &[&Component]) -> String {
 fn declared(components: &[&Component]) -> String {
     let ports =
         components.iter().flat_map(|component| &component.pod.containers).flat_map(|container| &container.ports);
-    let declared: Vec<String> = ports
-        .map(|port| match &port.name {
-            Some(name) => format!("{} ({name})", port.number),
-            None => port.number.to_string(),
-        })
-        .collect();
+    let declared = ports_shown(ports.map(|port| (port.number.into(), port.name.as_deref())));
     if declared.is_empty() { String::new() } else { format!("; declared: {}", declared.join(", ")) }
 }
 

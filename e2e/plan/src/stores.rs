@@ -34,12 +34,11 @@ pub(crate) const OWN_PREFIX: &str = "e2e/";
 
 /// All ConfigMaps and Secrets by name and namespace, and those that are named and not there.
 pub(crate) struct Stores {
-    config_maps: BTreeMap<(String, String), Store>,
-    secrets: BTreeMap<(String, String), Store>,
+    all: BTreeMap<(StoreKind, String, String), Store>,
     missing: RefCell<Vec<Missing>>,
     notes: RefCell<Vec<FieldUse>>,
     /// Those with faults of their own, which may be why a key is not there.
-    faulty: BTreeSet<(&'static str, String)>,
+    faulty: BTreeSet<(StoreKind, String)>,
 }
 
 /// The keys of one ConfigMap or Secret.
@@ -147,13 +146,17 @@ impl Plan {
 const MADE_BY_CLUSTER: &str = "kube-root-ca.crt";
 
 /// Which of the two a reference is to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StoreKind {
     ConfigMap,
     Secret,
 }
 
 impl StoreKind {
+    fn of(kind: &str) -> Self {
+        if kind == "Secret" { Self::Secret } else { Self::ConfigMap }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
@@ -220,7 +223,7 @@ fn check_annotations(object: &Document, faults: &Faults) {
 impl Stores {
     /// Those of objects, and of the namespaces in which equal ones stood.
     pub(crate) fn new(objects: &[(&Document, Typed)], equal: &[Equal], faults: &Faults) -> Self {
-        let (mut config_maps, mut secrets, mut faulty) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (mut all, mut faulty) = (BTreeMap::new(), BTreeSet::new());
         let entry = |bytes, gives_variables| Entry { bytes, gives_variables };
         let bytes = |(key, data): (String, k8s_openapi::ByteString)| (key, entry(data.0, true));
         let text = |(key, text): (String, String)| (key, entry(text.into_bytes(), true));
@@ -248,20 +251,19 @@ impl Stores {
                 }
                 is_key
             });
+            let kind = StoreKind::of(&object.kind);
             if faults.concern(&object.label()) {
-                let kind = if object.role == Role::Secret { StoreKind::Secret } else { StoreKind::ConfigMap };
-                faulty.insert((kind.name(), object.name.clone()));
+                faulty.insert((kind, object.name.clone()));
             }
-            let all = if matches!(typed, Typed::Secret(_)) { &mut secrets } else { &mut config_maps };
-            all.insert((object.name.clone(), object.home().to_owned()), store);
+            all.insert((kind, object.name.clone(), object.home().to_owned()), store);
         }
         for Equal { kind, name, namespace, instead } in equal {
-            let all = if kind == "Secret" { &mut secrets } else { &mut config_maps };
-            if let Some(store) = all.get(&(name.clone(), instead.clone())).cloned() {
-                all.insert((name.clone(), namespace.clone()), store);
+            let kind = StoreKind::of(kind);
+            if let Some(store) = all.get(&(kind, name.clone(), instead.clone())).cloned() {
+                all.insert((kind, name.clone(), namespace.clone()), store);
             }
         }
-        Self { config_maps, secrets, missing: RefCell::default(), notes: RefCell::default(), faulty }
+        Self { all, missing: RefCell::default(), notes: RefCell::default(), faulty }
     }
 
     /// What was asked for and is not there, and what is to be said of fields.
@@ -288,7 +290,7 @@ impl Stores {
             return None;
         }
         // Who deploys may complete a ConfigMap or a Secret before its pods start, as a cluster allows.
-        if let Some(store) = store.filter(|_| !self.faulty.contains(&(kind.name(), name.to_owned()))) {
+        if let Some(store) = store.filter(|_| !self.faulty.contains(&(kind, name.to_owned()))) {
             let others = store.iter().filter(|(_, entry)| entry.is_for(purpose)).map(|(key, _)| key.as_str());
             let hint = match entry {
                 Some(_) => {
@@ -327,21 +329,13 @@ impl Stores {
         (name, key): (&str, Option<&str>),
         optional: bool,
     ) -> Option<&Store> {
-        let all = match kind {
-            StoreKind::ConfigMap => &self.config_maps,
-            StoreKind::Secret => &self.secrets,
-        };
+        let alike = || self.all.iter().filter(move |((other, ..), _)| *other == kind);
         // That of the own namespace, or else the one of that name.
-        let own = all.get(&(name.to_owned(), cursor.object.home().to_owned()));
-        let found = own.or_else(|| all.iter().find_map(|((other, _), store)| (other == name).then_some(store)));
+        let own = self.all.get(&(kind, name.to_owned(), cursor.object.home().to_owned()));
+        let found = own.or_else(|| alike().find_map(|((_, other, _), store)| (other == name).then_some(store)));
         if found.is_none() && !optional && name != MADE_BY_CLUSTER {
-            self.note_missing(
-                cursor,
-                kind,
-                (name, key),
-                nearest(name, all.keys().map(|(name, _)| name.as_str())).map(meant),
-                false,
-            );
+            let hint = nearest(name, alike().map(|((_, name, _), _)| name.as_str())).map(meant);
+            self.note_missing(cursor, kind, (name, key), hint, false);
         }
         found
     }

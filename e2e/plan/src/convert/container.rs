@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind},
     pod::{Container, Port, Resources, Security, Volume},
     quantity,
-    read::check_name,
+    read::{check_name, given},
     suggest::placeholder,
 };
 
@@ -74,7 +74,7 @@ pub(super) fn container(
         image: image.unwrap_or_default(),
         command: value.command.clone().unwrap_or_default(),
         args: value.args.clone().unwrap_or_default(),
-        working_dir: value.working_dir.clone().filter(|path| !path.is_empty()),
+        working_dir: given(&value.working_dir).map(str::to_owned),
         env: env(context, cursor, value),
         mounts: mounts(context, cursor, value.volume_mounts.as_deref().unwrap_or_default(), volumes),
         resources: resources(context, &cursor.key("resources"), value),
@@ -119,15 +119,15 @@ fn ports(context: &Context<'_>, cursor: &Cursor<'_>, values: &[ContainerPort]) -
 
 fn port(cursor: &Cursor<'_>, value: &ContainerPort, before: &[Port]) -> Result<Port, Error> {
     let number = port_number(&cursor.key("containerPort"), value.container_port)?;
-    let protocol = value.protocol.clone().filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".into());
-    let name = value.name.clone().filter(|name| !name.is_empty());
-    if let Some(name) = &name
-        && before.iter().any(|port| port.name.as_ref() == Some(name))
+    let protocol = given(&value.protocol).unwrap_or("TCP").to_owned();
+    let name = given(&value.name);
+    if let Some(name) = name
+        && before.iter().any(|port| port.name.as_deref() == Some(name))
     {
         let message = format!("two ports of the container are named `{name}`");
         return Err(cursor.fail(ErrorKind::Duplicate, message, "rename one of the two"));
     }
-    Ok(Port { name, number, protocol })
+    Ok(Port { name: name.map(str::to_owned), number, protocol })
 }
 
 fn resources(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sContainer) -> Resources {

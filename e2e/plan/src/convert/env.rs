@@ -10,6 +10,7 @@ use crate::{
     forms::{QUALIFIED, is_key},
     pod::{Binary, EnvVar, Field, NodeResource, Secret, Value},
     quantity,
+    read::given,
     stores::{Purpose, StoreKind},
     suggest::hint,
 };
@@ -175,7 +176,7 @@ pub(super) fn resource_field(
     own: Option<&K8sContainer>,
     field: &ResourceFieldSelector,
 ) -> Result<Value, Error> {
-    let named = field.container_name.as_deref().filter(|name| !name.is_empty());
+    let named = given(&field.container_name);
     let container = match named {
         Some(name) => {
             let inits = context.spec.init_containers.iter().flatten();

@@ -13,6 +13,7 @@ use crate::{
     error::{Error, ErrorKind},
     expand::expand_static,
     probe::{Probe, ProbeAction, Probes},
+    read::given,
 };
 
 pub(super) fn probes(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Probes {
@@ -64,17 +65,17 @@ fn probe(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe, field:
 }
 
 fn action(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe) -> Result<ProbeAction, Error> {
-    let given = [
+    let actions = [
         value.http_get.as_ref().map(|_| "httpGet"),
         value.tcp_socket.as_ref().map(|_| "tcpSocket"),
         value.exec.as_ref().map(|_| "exec"),
         value.grpc.as_ref().map(|_| "grpc"),
     ];
-    let given: Vec<&str> = given.into_iter().flatten().collect();
+    let actions: Vec<&str> = actions.into_iter().flatten().collect();
     match (&value.http_get, &value.tcp_socket, &value.exec, &value.grpc) {
         (Some(http), None, None, None) => http_get(&cursor.key("httpGet"), container, http),
         (None, Some(tcp), None, None) => Ok(ProbeAction::TcpSocket {
-            host: tcp.host.clone().filter(|host| !host.is_empty()),
+            host: given(&tcp.host).map(str::to_owned),
             port: port(&cursor.keys(&["tcpSocket", "port"]), container, &tcp.port)?,
         }),
         (None, None, Some(command), None) => exec(&cursor.key("exec"), container, command),
@@ -87,7 +88,7 @@ fn action(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe) -> Re
             Err(cursor.fail(ErrorKind::Missing, "the probe has no action", remedy))
         }
         _ => {
-            let message = format!("the probe has {} actions: {}", given.len(), given.join(", "));
+            let message = format!("the probe has {} actions: {}", actions.len(), actions.join(", "));
             Err(cursor.fail(ErrorKind::Value, message, "keep one of them"))
         }
     }
@@ -118,9 +119,9 @@ pub(super) fn http_get(
     let headers = http.http_headers.iter().flatten().map(|header| (header.name.clone(), header.value.clone()));
     Ok(ProbeAction::HttpGet {
         https,
-        host: http.host.clone().filter(|host| !host.is_empty()),
+        host: given(&http.host).map(str::to_owned),
         port: port(&cursor.key("port"), container, &http.port)?,
-        path: http.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".into()),
+        path: given(&http.path).unwrap_or("/").to_owned(),
         headers: headers.collect(),
     })
 }
@@ -140,18 +141,22 @@ fn port(cursor: &Cursor<'_>, container: &K8sContainer, value: &IntOrString) -> R
         // What is wrong with the port is told where it stands.
         return Ok(u16::try_from(port.container_port).unwrap_or_default());
     }
-    let declared: Vec<String> = ports()
-        .map(|port| match &port.name {
-            Some(name) => format!("{} ({name})", port.container_port),
-            None => port.container_port.to_string(),
-        })
-        .collect();
+    let declared = ports_shown(ports().map(|port| (port.container_port, port.name.as_deref())));
     let remedy = if declared.is_empty() {
         "write its number, or add it with this name to ports, of which the container has none".to_owned()
     } else {
         format!("declared: {}; use one of these, or add it to ports", declared.join(", "))
     };
     Err(cursor.fail(ErrorKind::Missing, format!("the container has no port named `{name}`"), remedy))
+}
+
+/// Declared ports for people: `8080 (http)`.
+pub(crate) fn ports_shown<'a>(ports: impl Iterator<Item = (i32, Option<&'a str>)>) -> Vec<String> {
+    let shown = |(number, name): (i32, Option<&str>)| match name {
+        Some(name) => format!("{number} ({name})"),
+        None => number.to_string(),
+    };
+    ports.map(shown).collect()
 }
 
 /// A port in the range that exists.

@@ -20,7 +20,7 @@ use crate::{
     node::Node,
     pod::{File, Mount, Value, Volume},
     quantity,
-    read::check_name,
+    read::{check_name, given},
     stores::{Purpose, StoreKind},
     suggest::hint,
 };
@@ -85,28 +85,25 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
     if let Some(claim) = &value.persistent_volume_claim {
         return Ok(Volume::Persistent { name: claim.claim_name.clone(), per_pod: false });
     }
-    let files = Files { context, cursor: &cursor };
     if let Some(map) = &value.config_map {
-        let mode = map.default_mode.unwrap_or(DEFAULT_MODE);
-        return files
-            .store(StoreKind::ConfigMap, &map.name, map.items.as_deref(), mode, map.optional)
-            .map(Volume::Files);
+        let files =
+            store(context, &cursor, StoreKind::ConfigMap, &map.name, &map.items, map.default_mode, map.optional);
+        return Ok(Volume::Files(files));
     }
     if let Some(secret) = &value.secret {
         let name = secret.secret_name.as_deref().unwrap_or_default();
-        let mode = secret.default_mode.unwrap_or(DEFAULT_MODE);
-        return files.store(StoreKind::Secret, name, secret.items.as_deref(), mode, secret.optional).map(Volume::Files);
+        let files =
+            store(context, &cursor, StoreKind::Secret, name, &secret.items, secret.default_mode, secret.optional);
+        return Ok(Volume::Files(files));
     }
-    if let Some(fields) = &value.downward_api {
-        let mode = fields.default_mode.unwrap_or(DEFAULT_MODE);
-        return files.fields(fields.items.as_deref().unwrap_or_default(), mode).map(Volume::Files);
+    if let Some(value) = &value.downward_api {
+        return fields(context, &cursor, &value.items, value.default_mode).map(Volume::Files);
     }
     if let Some(projected) = &value.projected {
-        let mode = projected.default_mode.unwrap_or(DEFAULT_MODE);
         let mut all = Vec::new();
         for (index, source) in projected.sources.iter().flatten().enumerate() {
             let cursor = cursor.key("sources").item(index, "");
-            all.extend(Files { context, cursor: &cursor }.projection(source, mode)?);
+            all.extend(projection(context, &cursor, source, projected.default_mode)?);
         }
         return Ok(Volume::Files(all));
     }
@@ -117,93 +114,87 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
     Ok(Volume::Persistent { name: format!("{}.{}", cursor.object.name, value.name), per_pod: false })
 }
 
-/// Makes the files of one volume source.
-struct Files<'a> {
-    context: &'a Context<'a>,
-    cursor: &'a Cursor<'a>,
-}
-
-impl Files<'_> {
-    fn store(
-        &self,
-        kind: StoreKind,
-        name: &str,
-        items: Option<&[KeyToPath]>,
-        mode: i32,
-        optional: Option<bool>,
-    ) -> Result<Vec<File>, Error> {
-        let optional = optional.unwrap_or(false);
-        let stores = self.context.stores;
-        let Some(items) = items.filter(|items| !items.is_empty()) else {
-            let values = stores.values(self.cursor, kind, name, optional, Purpose::File);
-            return Ok(values.into_iter().filter_map(|(key, content)| file(&key, content, mode)).collect());
-        };
-        let mut files = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            let cursor = self.cursor.key("items").item(index, &item.key);
-            if let Some(content) = stores.value(&cursor, kind, (name, &item.key), optional, Purpose::File) {
-                files.extend(file(&item.path, content, item.mode.unwrap_or(mode)));
-            }
-        }
-        Ok(files)
-    }
-
-    fn fields(&self, items: &[DownwardAPIVolumeFile], mode: i32) -> Result<Vec<File>, Error> {
-        let mut files = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            let cursor = self.cursor.key("items").item(index, &item.path);
-            let content = match (&item.field_ref, &item.resource_field_ref) {
-                (Some(field), None) => {
-                    let cursor = cursor.keys(&["fieldRef", "fieldPath"]);
-                    match all_metadata(self.context, &field.field_path) {
-                        Some(text) => Value::Plain(text),
-                        None if !field.field_path.starts_with("metadata.") => {
-                            let message = format!("a volume cannot hold `{}`", field.field_path.escape_debug());
-                            let remedy = "take it from a variable, or write a field of `metadata`";
-                            return Err(cursor.fail(ErrorKind::Value, message, remedy));
-                        }
-                        None => pod_field(self.context, &cursor, &field.field_path)?,
-                    }
-                }
-                (None, Some(field)) => resource_field(self.context, &cursor.key("resourceFieldRef"), None, field)?,
-                _ => {
-                    return Err(cursor.fail(
-                        ErrorKind::Value,
-                        "not exactly one source is given",
-                        "write fieldRef or resourceFieldRef",
-                    ));
-                }
-            };
+/// The files of a ConfigMap or Secret.
+fn store(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    kind: StoreKind,
+    name: &str,
+    items: &Option<Vec<KeyToPath>>,
+    mode: Option<i32>,
+    optional: Option<bool>,
+) -> Vec<File> {
+    let (mode, optional) = (mode.unwrap_or(DEFAULT_MODE), optional.unwrap_or(false));
+    let Some(items) = items.as_ref().filter(|items| !items.is_empty()) else {
+        let values = context.stores.values(cursor, kind, name, optional, Purpose::File);
+        return values.into_iter().filter_map(|(key, content)| file(&key, content, mode)).collect();
+    };
+    let mut files = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let cursor = cursor.key("items").item(index, &item.key);
+        if let Some(content) = context.stores.value(&cursor, kind, (name, &item.key), optional, Purpose::File) {
             files.extend(file(&item.path, content, item.mode.unwrap_or(mode)));
         }
-        Ok(files)
     }
+    files
+}
 
-    fn projection(&self, source: &VolumeProjection, mode: i32) -> Result<Vec<File>, Error> {
-        let below = |field: &str| self.cursor.key(field);
-        match (&source.config_map, &source.secret, &source.downward_api) {
-            (Some(map), None, None) => Files { context: self.context, cursor: &below("configMap") }.store(
-                StoreKind::ConfigMap,
-                &map.name,
-                map.items.as_deref(),
-                mode,
-                map.optional,
-            ),
-            (None, Some(secret), None) => Files { context: self.context, cursor: &below("secret") }.store(
-                StoreKind::Secret,
-                &secret.name,
-                secret.items.as_deref(),
-                mode,
-                secret.optional,
-            ),
-            (None, None, Some(fields)) => Files { context: self.context, cursor: &below("downwardAPI") }
-                .fields(fields.items.as_deref().unwrap_or_default(), mode),
-            // Tokens and certificates come from a cluster alone.
-            (None, None, None) => Ok(Vec::new()),
-            _ => {
-                let message = "an element of a projected volume has several sources";
-                Err(self.cursor.fail(ErrorKind::Value, message, "write an element of `sources` for each"))
+/// The files of a pod's fields.
+fn fields(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    items: &Option<Vec<DownwardAPIVolumeFile>>,
+    mode: Option<i32>,
+) -> Result<Vec<File>, Error> {
+    let mut files = Vec::new();
+    for (index, item) in items.iter().flatten().enumerate() {
+        let cursor = cursor.key("items").item(index, &item.path);
+        let content = match (&item.field_ref, &item.resource_field_ref) {
+            (Some(field), None) => {
+                let cursor = cursor.keys(&["fieldRef", "fieldPath"]);
+                match all_metadata(context, &field.field_path) {
+                    Some(text) => Value::Plain(text),
+                    None if !field.field_path.starts_with("metadata.") => {
+                        let message = format!("a volume cannot hold `{}`", field.field_path.escape_debug());
+                        let remedy = "take it from a variable, or write a field of `metadata`";
+                        return Err(cursor.fail(ErrorKind::Value, message, remedy));
+                    }
+                    None => pod_field(context, &cursor, &field.field_path)?,
+                }
             }
+            (None, Some(field)) => resource_field(context, &cursor.key("resourceFieldRef"), None, field)?,
+            _ => {
+                let message = "not exactly one source is given";
+                return Err(cursor.fail(ErrorKind::Value, message, "write fieldRef or resourceFieldRef"));
+            }
+        };
+        files.extend(file(&item.path, content, item.mode.or(mode).unwrap_or(DEFAULT_MODE)));
+    }
+    Ok(files)
+}
+
+/// The files of an element of a projected volume.
+fn projection(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    source: &VolumeProjection,
+    mode: Option<i32>,
+) -> Result<Vec<File>, Error> {
+    match (&source.config_map, &source.secret, &source.downward_api) {
+        (Some(map), None, None) => {
+            let cursor = cursor.key("configMap");
+            Ok(store(context, &cursor, StoreKind::ConfigMap, &map.name, &map.items, mode, map.optional))
+        }
+        (None, Some(secret), None) => {
+            let cursor = cursor.key("secret");
+            Ok(store(context, &cursor, StoreKind::Secret, &secret.name, &secret.items, mode, secret.optional))
+        }
+        (None, None, Some(value)) => fields(context, &cursor.key("downwardAPI"), &value.items, mode),
+        // Tokens and certificates come from a cluster alone.
+        (None, None, None) => Ok(Vec::new()),
+        _ => {
+            let message = "an element of a projected volume has several sources";
+            Err(cursor.fail(ErrorKind::Value, message, "write an element of `sources` for each"))
         }
     }
 }
@@ -297,7 +288,6 @@ fn mount(
         let message = format!("two volumes are mounted at `{}`", value.mount_path);
         return Err(path_cursor.fail(ErrorKind::Duplicate, message, "change one of the two"));
     }
-    let given = |path: &Option<String>| path.clone().filter(|path| !path.is_empty());
     let (field, sub_path, expand_sub_path) = match (given(&value.sub_path), given(&value.sub_path_expr)) {
         (Some(_), Some(_)) => {
             let message = "the mount has both subPath and subPathExpr";
@@ -306,10 +296,11 @@ fn mount(
         (path, None) => ("subPath", path, false),
         (None, path) => ("subPathExpr", path, true),
     };
-    if sub_path.as_deref().is_some_and(|path| inside(path).is_none()) {
+    if sub_path.is_some_and(|path| inside(path).is_none()) {
         let message = format!("{field} leaves the volume");
         return Err(cursor.key(field).fail(ErrorKind::Value, message, "write a relative path without `..`"));
     }
     let read_only = value.read_only.unwrap_or(false) || matches!(volume, Volume::Files(_));
+    let sub_path = sub_path.map(str::to_owned);
     Ok(Mount { volume: value.name.clone(), path, sub_path, expand_sub_path, read_only })
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Change;
-use crate::{Object, ProbeKind, target::Target};
+use crate::{ImageName, Object, ProbeKind, target::Target};
 
 /// A kind of mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -338,8 +338,5 @@ fn other_value(value: &Value) -> Option<Value> {
 /// Another tag of the same image; nothing for a digest.
 fn other_tag(value: &Value) -> Option<Value> {
     let image = value.as_str().filter(|image| !image.contains('@'))?;
-    let (path, name) = image.rsplit_once('/').map_or(("", image), |(path, name)| (path, name));
-    let name = name.split_once(':').map_or(name, |(name, _)| name);
-    let slash = if path.is_empty() { "" } else { "/" };
-    Some(json!(format!("{path}{slash}{name}:missing")))
+    Some(json!(format!("{}:missing", ImageName::new(image).name)))
 }
