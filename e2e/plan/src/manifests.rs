@@ -64,7 +64,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn manifests(&self, sources: &Sources) -> Vec<Resource> {
         if !sources.render.is_empty() {
-            return self.rendered(&sources.render, self.root);
+            return self.rendered(&sources.render);
         }
         sources.paths.iter().flat_map(|path| self.path(path)).collect()
     }
@@ -140,7 +140,7 @@ impl Reader<'_> {
             (false, false) => command::kustomize(dir, build.has_charts()),
         };
         match tool {
-            Ok(command) => self.rendered(&command, self.root),
+            Ok(command) => self.rendered(&command),
             Err(remedy) => {
                 for beyond in build.beyond {
                     self.faults.push(Error { remedy: remedy.clone(), ..beyond });
@@ -185,21 +185,17 @@ impl Reader<'_> {
     }
 
     fn files(&self, files: &[PathBuf]) -> Vec<Resource> {
-        self.objects(files.iter().filter_map(|file| self.file(file)).collect())
+        let manifests: Vec<Manifest> = files.iter().filter_map(|file| self.file(file)).collect();
+        self.taken(Objects::read(&manifests))
     }
 
     fn file(&self, path: &Path) -> Option<Manifest> {
-        match read_text(path) {
-            Ok(text) => Some(Manifest { file: self.shown(path), text }),
-            Err(error) => {
-                self.faults.push(self.unreadable(path, &error));
-                None
-            }
-        }
+        let text = self.faults.keep(read_text(path).map_err(|error| self.unreadable(path, &error)))?;
+        Some(Manifest { file: self.shown(path), text })
     }
 
-    fn rendered(&self, command: &[String], directory: &Path) -> Vec<Resource> {
-        match command::output(command, directory) {
+    fn rendered(&self, command: &[String]) -> Vec<Resource> {
+        match command::output(command, self.root) {
             Ok(text) => self.written(Manifest { file: command::shown(command).into(), text }, None),
             Err(error) => self.fail(error),
         }
@@ -209,10 +205,6 @@ impl Reader<'_> {
     fn written(&self, manifest: Manifest, chart: Option<&Path>) -> Vec<Resource> {
         let templates = helm::templates(&manifest.text, chart);
         self.taken(Objects::read_templates(&manifest, &templates))
-    }
-
-    fn objects(&self, manifests: Vec<Manifest>) -> Vec<Resource> {
-        self.taken(Objects::read(&manifests))
     }
 
     fn taken(&self, objects: Objects) -> Vec<Resource> {
@@ -308,4 +300,4 @@ fn yaml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

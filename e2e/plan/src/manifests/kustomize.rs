@@ -170,6 +170,20 @@ fn annotation<'a>(object: &'a Document, name: &str) -> Option<&'a str> {
     object.node.find(&["metadata", "annotations", name])?.text()
 }
 
+/// An element of the list under a key of a kustomization, or all of the list.
+struct Element<'a> {
+    kustomization: &'a Kustomization,
+    dir: &'a Path,
+    key: &'static str,
+    index: Option<usize>,
+}
+
+impl Element<'_> {
+    fn error(&self, kind: ErrorKind, message: impl Into<String>, remedy: &str) -> Error {
+        self.kustomization.error_of(self.key, self.index, kind, message, remedy)
+    }
+}
+
 struct Builder<'a> {
     root: &'a Path,
     faults: Faults,
@@ -208,8 +222,9 @@ impl Builder<'_> {
             self.append(&mut resources, more);
         }
         self.generate(&kustomization, dir, &mut resources);
+        let at = Element { kustomization: &kustomization, dir, key: "components", index: None };
         for name in file.components.iter().flatten() {
-            if let Some(component) = self.resolve(&kustomization, dir, "components", name) {
+            if let Some(component) = self.resolve(&at, name) {
                 resources = self.accumulate(&component, resources, Wanted::Component);
             }
         }
@@ -219,30 +234,28 @@ impl Builder<'_> {
     }
 
     fn read(&mut self, path: &Path) -> Option<Kustomization> {
-        let text = match read_text(path) {
-            Ok(text) => text,
-            Err(error) => {
-                let remedy = "check its permissions and that it is UTF-8 text";
-                self.faults.push(Error::of_file(self.shown(path), format!("cannot be read: {error}"), remedy));
-                return None;
-            }
+        let failed = |error| {
+            let remedy = "check its permissions and that it is UTF-8 text";
+            Error::of_file(self.shown(path), format!("cannot be read: {error}"), remedy)
         };
+        let text = self.faults.keep(read_text(path).map_err(failed))?;
         Kustomization::parse(&self.shown(path), &text, &self.faults, &mut self.beyond)
     }
 
     /// What an entry of `resources` stands for.
     fn resource(&mut self, kustomization: &Kustomization, dir: &Path, name: &str) -> Vec<Resource> {
-        let Some(path) = self.resolve(kustomization, dir, "resources", name) else { return Vec::new() };
+        let at = Element { kustomization, dir, key: "resources", index: None };
+        let Some(path) = self.resolve(&at, name) else { return Vec::new() };
         if let Some(base) = self.base.take(&path) {
             return base;
         }
         if path.is_dir() {
             return self.accumulate(&path, Vec::new(), Wanted::Kustomization);
         }
-        if !self.is_below(kustomization, "resources", dir, name, &path) {
+        if !self.is_below(&at, name, &path) {
             return Vec::new();
         }
-        let Some(text) = self.text(kustomization, "resources", &path) else { return Vec::new() };
+        let Some(text) = self.text(&at, &path) else { return Vec::new() };
         let Objects { objects, faults, .. } =
             Objects::read_as_kustomize(&Manifest { file: self.shown(&path), text: text.clone() });
         self.faults.append(faults);
@@ -272,51 +285,51 @@ impl Builder<'_> {
     }
 
     /// A path of a kustomization that is there.
-    fn resolve(&mut self, kustomization: &Kustomization, dir: &Path, key: &str, name: &str) -> Option<PathBuf> {
+    fn resolve(&mut self, at: &Element<'_>, name: &str) -> Option<PathBuf> {
         let is_remote = name.contains("://")
             || name.contains("?ref=")
             || name.starts_with("github.com/")
             || name.starts_with("git@");
         if is_remote {
             let message = format!("`{name}` is not on this machine");
-            self.beyond.push(kustomization.error(key, Some(name), ErrorKind::Unsupported, message, String::new()));
+            self.beyond.push(at.kustomization.error(at.key, Some(name), ErrorKind::Unsupported, message, ""));
             return None;
         }
-        let path = normalised(&dir.join(name));
+        let path = normalised(&at.dir.join(name));
         if path.exists() {
             return Some(path);
         }
         let (message, remedy) =
             (format!("`{name}` does not exist"), "correct the path, which starts at this directory");
-        self.faults.push(kustomization.error(key, Some(name), ErrorKind::File, message, remedy));
+        self.faults.push(at.kustomization.error(at.key, Some(name), ErrorKind::File, message, remedy));
         None
     }
 
     /// A file of a kustomization that is there.
-    fn file(&mut self, kustomization: &Kustomization, key: &str, dir: &Path, name: &str) -> Option<PathBuf> {
-        let path = self.resolve(kustomization, dir, key, name)?;
-        self.is_below(kustomization, key, dir, name, &path).then_some(path)
+    fn file(&mut self, at: &Element<'_>, name: &str) -> Option<PathBuf> {
+        let path = self.resolve(at, name)?;
+        self.is_below(at, name, &path).then_some(path)
     }
 
     /// Kustomize reads no file above its kustomization.
-    fn is_below(&self, kustomization: &Kustomization, key: &str, dir: &Path, name: &str, path: &Path) -> bool {
-        let is_below = match (fs::canonicalize(path), fs::canonicalize(dir)) {
+    fn is_below(&self, at: &Element<'_>, name: &str, path: &Path) -> bool {
+        let is_below = match (fs::canonicalize(path), fs::canonicalize(at.dir)) {
             (Ok(path), Ok(dir)) => path.starts_with(dir),
             _ => true,
         };
         if !is_below {
             let message = format!("`{name}` is not below the directory of the kustomization");
             let remedy = "kustomize refuses it: move the file, or set `render` to a command with `--load-restrictor LoadRestrictionsNone`";
-            self.faults.push(kustomization.error(key, Some(name), ErrorKind::Value, message, remedy));
+            self.faults.push(at.kustomization.error(at.key, Some(name), ErrorKind::Value, message, remedy));
         }
         is_below
     }
 
-    fn text(&self, kustomization: &Kustomization, key: &str, path: &Path) -> Option<String> {
+    fn text(&self, at: &Element<'_>, path: &Path) -> Option<String> {
         let failed = |error| {
             let message = format!("{} cannot be read: {error}", self.shown(path).display());
             let remedy = "check its permissions and that it is UTF-8 text";
-            kustomization.error(key, None, ErrorKind::File, message, remedy)
+            at.kustomization.error(at.key, None, ErrorKind::File, message, remedy)
         };
         self.faults.keep(read_text(path).map_err(failed))
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::{
     Error, ErrorKind, Faults,
     node::{Entry, FieldPath, Node},
+    read::given,
     typed::from_node_as_go,
     yaml::{Dialect, Documents, documents},
 };
@@ -205,11 +206,10 @@ impl Kustomization {
     /// Whether it is of the kind that is wanted, in the API version that kustomize reads.
     pub(super) fn check_kind(&self, wanted: Wanted) -> Result<(), Error> {
         let File { api_version, kind, .. } = &self.file;
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let kind = given(kind).unwrap_or_else(|| KUSTOMIZATION.to_owned());
+        let kind = given(kind).unwrap_or(KUSTOMIZATION);
         let fail =
             |message: String, remedy: String| Err(Error::new(ErrorKind::Object, message, remedy).at(&self.node.place));
-        let version = match kind.as_str() {
+        let version = match kind {
             KUSTOMIZATION => "kustomize.config.k8s.io/v1beta1",
             COMPONENT => "kustomize.config.k8s.io/v1alpha1",
             _ => {
@@ -218,10 +218,10 @@ impl Kustomization {
                 return fail("this is not a Kustomization".to_owned(), remedy.to_owned());
             }
         };
-        if let Some(other) = given(api_version).filter(|other| other != version) {
+        if let Some(other) = given(api_version).filter(|other| *other != version) {
             return fail(format!("kustomize reads no {kind} of apiVersion `{other}`"), format!("write `{version}`"));
         }
-        match (wanted, kind.as_str()) {
+        match (wanted, kind) {
             (Wanted::Kustomization, COMPONENT) => {
                 fail("a Component is listed under `resources`".to_owned(), "list it under `components`".to_owned())
             }

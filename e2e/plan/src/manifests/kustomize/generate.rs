@@ -3,17 +3,18 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Builder, Resource,
+    Builder, Element, Resource,
     file::{Generator, GeneratorOptions, Kustomization},
     labels, names,
 };
 use crate::{
-    Document, Error, ErrorKind,
+    Document, ErrorKind,
     node::{Entry, Node, Tree},
-    read::document,
+    read::{document, given},
 };
 
 /// So long are the lines into which kustomize breaks base64.
@@ -29,37 +30,33 @@ impl Builder<'_> {
         ];
         for (key, kind, generators) in lists {
             for (index, generator) in generators.iter().flatten().enumerate() {
-                let at = GeneratorPath { kustomization, key, index };
+                let at = Element { kustomization, dir, key, index: Some(index) };
                 if kind == "ConfigMap" && generator.kind.is_some() {
                     let remedy = "kustomize refuses it: remove the key, or move the element to `secretGenerator`";
                     self.faults.push(at.error(ErrorKind::UnknownField, "a ConfigMap has no `type`", remedy));
                 }
-                if let Some(made) = self.one(&at, kind, dir, generator) {
+                if let Some(made) = self.one(&at, kind, generator) {
                     self.place(&at, generator, made, resources);
                 }
             }
         }
     }
 
-    fn one(&mut self, at: &GeneratorPath<'_>, kind: &str, dir: &Path, generator: &Generator) -> Option<Resource> {
-        let values = self.values(at, dir, generator);
+    fn one(&mut self, at: &Element<'_>, kind: &str, generator: &Generator) -> Option<Resource> {
+        let values = self.values(at, generator);
         let options = merged(at.kustomization.file.generator_options.as_ref(), generator.options.as_ref());
-        let node = |tree| Node::new(tree, &at.kustomization.node.place);
-        let text = |text: &str| node(Tree::Text(text.to_owned()));
-        let entry =
-            |key: &str, node: Node| Entry { key: key.to_owned(), place: at.kustomization.node.place.clone(), node };
-        let map = |values: BTreeMap<String, String>| {
-            node(Tree::Map(values.iter().map(|(key, value)| entry(key, text(value))).collect()))
-        };
-        let mut metadata = vec![entry("name", text(&generator.name))];
-        if let Some(namespace) = generator.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
-            metadata.push(entry("namespace", text(namespace)));
+        let place = &at.kustomization.node.place;
+        let empty = || Node::new(Tree::Map(Vec::new()), place);
+        let text = |text: &str| Tree::Text(text.to_owned());
+        let mut metadata = empty();
+        metadata.set("name", text(&generator.name), place);
+        if let Some(namespace) = given(&generator.namespace) {
+            metadata.set("namespace", text(namespace), place);
         }
-        let mut entries = vec![
-            entry("apiVersion", text("v1")),
-            entry("kind", text(kind)),
-            entry("metadata", node(Tree::Map(metadata))),
-        ];
+        let mut node = empty();
+        node.set("apiVersion", text("v1"), place);
+        node.set("kind", text(kind), place);
+        node.set("metadata", metadata.tree, place);
         let (plain, binary): (BTreeMap<_, _>, BTreeMap<_, _>) = match kind {
             "Secret" => (values.iter().map(|(key, bytes)| (key.clone(), base64(bytes))).collect(), BTreeMap::new()),
             _ => {
@@ -76,19 +73,18 @@ impl Builder<'_> {
         for (key, values) in [("data", plain), ("binaryData", binary)] {
             // A Secret of nothing has `data: {}`, a ConfigMap has none.
             if !values.is_empty() || (kind, key) == ("Secret", "data") {
-                entries.push(entry(key, map(values)));
+                let mut map = empty();
+                values.iter().for_each(|(key, value)| map.set(key, text(value), place));
+                node.set(key, map.tree, place);
             }
         }
         if kind == "Secret" {
-            entries.push(entry(
-                "type",
-                text(generator.kind.as_deref().filter(|kind| !kind.is_empty()).unwrap_or("Opaque")),
-            ));
+            node.set("type", text(given(&generator.kind).unwrap_or("Opaque")), place);
         }
         if options.immutable == Some(true) {
-            entries.push(entry("immutable", node(Tree::Bool(true))));
+            node.set("immutable", Tree::Bool(true), place);
         }
-        let mut object = self.faults.keep(document(node(Tree::Map(entries))))?;
+        let mut object = self.faults.keep(document(node))?;
         if let Some(wanted) = &options.labels {
             labels::label(&mut object, wanted, labels::Places::Object);
         }
@@ -99,13 +95,7 @@ impl Builder<'_> {
     }
 
     /// Adds what was made, or changes what has its name already.
-    fn place(
-        &mut self,
-        at: &GeneratorPath<'_>,
-        generator: &Generator,
-        mut made: Resource,
-        resources: &mut Vec<Resource>,
-    ) {
+    fn place(&mut self, at: &Element<'_>, generator: &Generator, mut made: Resource, resources: &mut Vec<Resource>) {
         let behavior = generator.behavior.as_deref().unwrap_or_default();
         let id = made.id();
         let is_same = |other: &Resource| other.object.kind == made.object.kind && other.ids().any(|other| other == id);
@@ -139,7 +129,7 @@ impl Builder<'_> {
     }
 
     /// The keys with their values, from texts, files and files of variables.
-    fn values(&mut self, at: &GeneratorPath<'_>, dir: &Path, generator: &Generator) -> BTreeMap<String, Vec<u8>> {
+    fn values(&mut self, at: &Element<'_>, generator: &Generator) -> BTreeMap<String, Vec<u8>> {
         let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
         for literal in generator.literals.iter().flatten() {
             match literal.split_once('=').filter(|(key, _)| !key.is_empty()) {
@@ -159,10 +149,10 @@ impl Builder<'_> {
                 None => (name(source), source.as_str()),
             };
             // A file that is not there has been told, and does not make its key missing.
-            pairs.push((key, self.bytes(at, dir, path).unwrap_or_default()));
+            pairs.push((key, self.bytes(at, path).unwrap_or_default()));
         }
         for source in generator.envs.iter().flatten().chain(&generator.env) {
-            pairs.extend(self.variables(at, dir, source));
+            pairs.extend(self.variables(at, source));
         }
         let mut values = BTreeMap::new();
         for (key, value) in pairs {
@@ -180,8 +170,8 @@ impl Builder<'_> {
     }
 
     /// The variables of a file, each in a line; a name alone stands for an empty one.
-    fn variables(&mut self, at: &GeneratorPath<'_>, dir: &Path, name: &str) -> Vec<(String, Vec<u8>)> {
-        let Some(bytes) = self.bytes(at, dir, name) else { return Vec::new() };
+    fn variables(&mut self, at: &Element<'_>, name: &str) -> Vec<(String, Vec<u8>)> {
+        let Some(bytes) = self.bytes(at, name) else { return Vec::new() };
         let Ok(text) = str::from_utf8(&bytes) else {
             let message = format!("`{name}` is not UTF-8 text");
             self.faults.push(at.error(ErrorKind::File, message, "kustomize refuses it: save it as UTF-8"));
@@ -193,24 +183,11 @@ impl Builder<'_> {
         pairs.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).collect()
     }
 
-    fn bytes(&mut self, at: &GeneratorPath<'_>, dir: &Path, name: &str) -> Option<Vec<u8>> {
-        let path = self.file(at.kustomization, at.key, dir, name)?;
+    fn bytes(&mut self, at: &Element<'_>, name: &str) -> Option<Vec<u8>> {
+        let path = self.file(at, name)?;
         let failed =
             |error| at.error(ErrorKind::File, format!("`{name}` cannot be read: {error}"), "check its permissions");
         self.faults.keep(fs::read(&path).map_err(failed))
-    }
-}
-
-/// Where a generator stands.
-struct GeneratorPath<'a> {
-    kustomization: &'a Kustomization,
-    key: &'static str,
-    index: usize,
-}
-
-impl GeneratorPath<'_> {
-    fn error(&self, kind: ErrorKind, message: impl Into<String>, remedy: &str) -> Error {
-        self.kustomization.error_of(self.key, Some(self.index), kind, message, remedy)
     }
 }
 
@@ -272,21 +249,26 @@ fn base64(bytes: &[u8]) -> String {
 
 /// The hash of what a ConfigMap or Secret holds, as kustomize puts it into its name (`api/hasher`): of the JSON that Go writes.
 pub(super) fn hash(object: &Document) -> String {
-    let is_secret = object.kind == "Secret";
-    let mut fields: BTreeMap<&str, String> = BTreeMap::new();
-    let text = |key: &str| go_json(object.node.text_at(&[key]).unwrap_or_default());
-    fields.insert("kind", go_json(&object.kind));
+    let map = |key: &str| {
+        let map = object.node.get(key).filter(|map| matches!(map.tree, Tree::Map(_)))?;
+        let pair = |entry: &Entry| (entry.key.clone(), entry.node.text().unwrap_or_default().into());
+        Some(Value::Object(map.entries().iter().map(pair).collect()))
+    };
     // The name is no part of it.
-    fields.insert("name", go_json(""));
-    fields.insert("data", map(&object.node, "data").unwrap_or_else(|| go_json("")));
-    for key in if is_secret { ["stringData"] } else { ["binaryData"] } {
-        fields.extend(map(&object.node, key).map(|map| (key, map)));
+    let mut fields = json!({"kind": object.kind, "name": "", "data": map("data").unwrap_or_else(|| "".into())});
+    let is_secret = object.kind == "Secret";
+    let more = if is_secret { "stringData" } else { "binaryData" };
+    if let Some(map) = map(more) {
+        fields[more] = map;
     }
     if is_secret {
-        fields.insert("type", text("type"));
+        fields["type"] = object.node.text_at(&["type"]).unwrap_or_default().into();
     }
-    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
-    let digest = Sha256::digest(format!("{{{}}}", fields.join(",")));
+    // Go escapes what HTML and JavaScript would trip over.
+    let json = [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")]
+        .iter()
+        .fold(fields.to_string(), |json, (c, escaped)| json.replace(*c, escaped));
+    let digest = Sha256::digest(json);
     let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     // No vowels, and no digits that look like letters.
     let letter = |c| match c {
@@ -298,23 +280,4 @@ pub(super) fn hash(object: &Document) -> String {
         c => c,
     };
     hex.chars().take(10).map(letter).collect()
-}
-
-fn map(node: &Node, key: &str) -> Option<String> {
-    let map = node.get(key).filter(|map| matches!(map.tree, Tree::Map(_)))?;
-    let values: BTreeMap<&str, String> = map
-        .entries()
-        .iter()
-        .map(|entry| (entry.key.as_str(), go_json(entry.node.text().unwrap_or_default())))
-        .collect();
-    let values: Vec<String> = values.iter().map(|(key, value)| format!("{}:{value}", go_json(key))).collect();
-    Some(format!("{{{}}}", values.join(",")))
-}
-
-/// A text as Go writes it into JSON, which escapes what HTML and JavaScript would trip over.
-fn go_json(text: &str) -> String {
-    let json = serde_json::Value::from(text).to_string();
-    [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")]
-        .iter()
-        .fold(json, |json, (c, escaped)| json.replace(*c, escaped))
 }

@@ -45,15 +45,16 @@ const BATCH: Of = Of::Group("batch");
 const POLICY: Of = Of::Group("policy");
 const NETWORKING: Of = Of::Group("networking.k8s.io");
 
+/// The metadata of pods, and of the Jobs of a CronJob.
 const TEMPLATES: &[Spec] = &[
-    ("ReplicationController", V1, &["spec", "template", "metadata", "labels"], true),
-    ("Deployment", Of::Any, &["spec", "template", "metadata", "labels"], true),
-    ("ReplicaSet", Of::Any, &["spec", "template", "metadata", "labels"], true),
-    ("DaemonSet", Of::Any, &["spec", "template", "metadata", "labels"], true),
-    ("StatefulSet", APPS, &["spec", "template", "metadata", "labels"], true),
-    ("Job", BATCH, &["spec", "template", "metadata", "labels"], true),
-    ("CronJob", BATCH, &["spec", "jobTemplate", "metadata", "labels"], true),
-    ("CronJob", BATCH, &["spec", "jobTemplate", "spec", "template", "metadata", "labels"], true),
+    ("ReplicationController", V1, &["spec", "template", "metadata"], true),
+    ("Deployment", Of::Any, &["spec", "template", "metadata"], true),
+    ("ReplicaSet", Of::Any, &["spec", "template", "metadata"], true),
+    ("DaemonSet", Of::Any, &["spec", "template", "metadata"], true),
+    ("StatefulSet", APPS, &["spec", "template", "metadata"], true),
+    ("Job", BATCH, &["spec", "template", "metadata"], true),
+    ("CronJob", BATCH, &["spec", "jobTemplate", "metadata"], true),
+    ("CronJob", BATCH, &["spec", "jobTemplate", "spec", "template", "metadata"], true),
 ];
 
 const SELECTORS: &[Spec] = &[
@@ -74,47 +75,27 @@ const SELECTORS: &[Spec] = &[
 
 /// The kinds of whose pods kustomize also changes what they keep to or away from.
 const SPREAD: [&str; 2] = ["Deployment", "StatefulSet"];
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const SPREADS: &[&[&str]] = &[
-    &[
-        "affinity",
-        "podAffinity",
-        "preferredDuringSchedulingIgnoredDuringExecution",
-        "podAffinityTerm",
-        "labelSelector",
-        "matchLabels",
-    ],
-    &["affinity", "podAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "labelSelector", "matchLabels"],
-    &[
-        "affinity",
-        "podAntiAffinity",
-        "preferredDuringSchedulingIgnoredDuringExecution",
-        "podAffinityTerm",
-        "labelSelector",
-        "matchLabels",
-    ],
-    &["affinity", "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "labelSelector", "matchLabels"],
+    &["affinity", "podAffinity", PREFERRED, "podAffinityTerm", "labelSelector", "matchLabels"],
+    &["affinity", "podAffinity", REQUIRED, "labelSelector", "matchLabels"],
+    &["affinity", "podAntiAffinity", PREFERRED, "podAffinityTerm", "labelSelector", "matchLabels"],
+    &["affinity", "podAntiAffinity", REQUIRED, "labelSelector", "matchLabels"],
     &["topologySpreadConstraints", "labelSelector", "matchLabels"],
 ];
 
-const ANNOTATIONS: &[Spec] = &[
-    ("ReplicationController", V1, &["spec", "template", "metadata", "annotations"], true),
-    ("Deployment", Of::Any, &["spec", "template", "metadata", "annotations"], true),
-    ("ReplicaSet", Of::Any, &["spec", "template", "metadata", "annotations"], true),
-    ("DaemonSet", Of::Any, &["spec", "template", "metadata", "annotations"], true),
-    ("StatefulSet", Of::Any, &["spec", "template", "metadata", "annotations"], true),
-    ("Job", BATCH, &["spec", "template", "metadata", "annotations"], true),
-    ("CronJob", BATCH, &["spec", "jobTemplate", "metadata", "annotations"], true),
-    ("CronJob", BATCH, &["spec", "jobTemplate", "spec", "template", "metadata", "annotations"], true),
-];
+/// Where annotations go and labels do not.
+const ANNOTATED: &[Spec] = &[("StatefulSet", Of::Any, &["spec", "template", "metadata"], true)];
 
 /// Adds labels to an object.
 pub(super) fn label(object: &mut Document, labels: &BTreeMap<String, String>, places: Places) {
     set(object, &["metadata", "labels"], true, labels);
     if places != Places::Object {
-        set_all(object, TEMPLATES, labels);
+        set_all(object, TEMPLATES, Some("labels"), labels);
     }
     if places == Places::Selectors {
-        set_all(object, SELECTORS, labels);
+        set_all(object, SELECTORS, None, labels);
         if SPREAD.contains(&object.kind.as_str()) && APPS.includes(object.api_version()) {
             for keys in SPREADS {
                 let keys: Vec<&str> = ["spec", "template", "spec"].iter().chain(*keys).copied().collect();
@@ -127,14 +108,17 @@ pub(super) fn label(object: &mut Document, labels: &BTreeMap<String, String>, pl
 /// Adds annotations to an object and its pods.
 pub(super) fn annotate(object: &mut Document, annotations: &BTreeMap<String, String>) {
     set(object, &["metadata", "annotations"], true, annotations);
-    set_all(object, ANNOTATIONS, annotations);
+    for specs in [TEMPLATES, ANNOTATED] {
+        set_all(object, specs, Some("annotations"), annotations);
+    }
 }
 
-fn set_all(object: &mut Document, specs: &[Spec], values: &BTreeMap<String, String>) {
+fn set_all(object: &mut Document, specs: &[Spec], last: Option<&str>, values: &BTreeMap<String, String>) {
     let (kind, api_version) = (object.kind.clone(), object.api_version().to_owned());
     let is_meant = |spec: &&Spec| spec.0 == kind && spec.1.includes(&api_version);
     for (.., keys, create) in specs.iter().filter(is_meant) {
-        set(object, keys, *create, values);
+        let keys: Vec<&str> = keys.iter().copied().chain(last).collect();
+        set(object, &keys, *create, values);
     }
 }
 

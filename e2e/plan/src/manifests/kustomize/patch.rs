@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::de::IgnoredAny;
 
 use super::{
-    Builder, Resource,
+    Builder, Element, Resource,
     file::{Kustomization, Patch, Target},
     json_patch,
     spelling::spell,
@@ -24,21 +24,6 @@ use crate::{
 /// From this number on kustomize writes those of JSON patches with an exponent.
 const EXPONENTS: i64 = 1_000_000;
 
-/// A patch as a kustomization gives it: an element of the list under `key`.
-struct Given<'a> {
-    kustomization: &'a Kustomization,
-    dir: &'a Path,
-    key: &'static str,
-    index: usize,
-    patch: &'a Patch,
-}
-
-impl Given<'_> {
-    fn fail(&self, kind: ErrorKind, message: &str, remedy: &str) -> Error {
-        self.kustomization.error_of(self.key, Some(self.index), kind, message, remedy)
-    }
-}
-
 impl Builder<'_> {
     /// Applies `patchesStrategicMerge` and then `patches`.
     pub(super) fn patches(&mut self, kustomization: &Kustomization, dir: &Path, resources: &mut Vec<Resource>) {
@@ -48,29 +33,30 @@ impl Builder<'_> {
                 true => Patch { patch: Some(text.clone()), ..Patch::default() },
                 false => Patch { path: Some(text.clone()), ..Patch::default() },
             };
-            self.patch(&Given { kustomization, dir, key: "patchesStrategicMerge", index, patch: &patch }, resources);
+            let at = Element { kustomization, dir, key: "patchesStrategicMerge", index: Some(index) };
+            self.patch(&at, &patch, resources);
         }
         for (index, patch) in kustomization.file.patches.iter().flatten().enumerate() {
-            self.patch(&Given { kustomization, dir, key: "patches", index, patch }, resources);
+            self.patch(&Element { kustomization, dir, key: "patches", index: Some(index) }, patch, resources);
         }
     }
 
     /// Applies `patchesJson6902`, which comes after the other changes.
     pub(super) fn json_patches(&mut self, kustomization: &Kustomization, dir: &Path, resources: &mut Vec<Resource>) {
         for (index, patch) in kustomization.file.patches_json6902.iter().flatten().enumerate() {
-            self.patch(&Given { kustomization, dir, key: "patchesJson6902", index, patch }, resources);
+            self.patch(&Element { kustomization, dir, key: "patchesJson6902", index: Some(index) }, patch, resources);
         }
     }
 
-    fn patch(&mut self, given: &Given<'_>, resources: &mut Vec<Resource>) {
-        let Some(changes) = self.changes(given) else { return };
-        let selector = given.patch.target.as_ref().map(Selector::of).transpose();
-        let selector = selector.map_err(|message| given.fail(ErrorKind::Unsupported, &message, ""));
+    fn patch(&mut self, at: &Element<'_>, patch: &Patch, resources: &mut Vec<Resource>) {
+        let Some(changes) = self.changes(at, patch) else { return };
+        let selector = patch.target.as_ref().map(Selector::of).transpose();
+        let selector = selector.map_err(|message| at.error(ErrorKind::Unsupported, message, ""));
         let Some(selector) = self.keep(selector) else { return };
         for change in changes {
             let applied = match (&change.tree, &selector) {
                 (Tree::List(operations), Some(selector)) => {
-                    with_json(operations, selector, given.key == "patches", resources)
+                    with_json(operations, selector, at.key == "patches", resources)
                 }
                 (Tree::List(_), None) => {
                     let remedy = "write a `target` beside it in the kustomization";
@@ -88,37 +74,37 @@ impl Builder<'_> {
     }
 
     /// The documents of a patch; none of one that cannot be applied.
-    fn changes(&mut self, given: &Given<'_>) -> Option<Vec<Node>> {
-        let Given { kustomization, dir, key, index, patch } = *given;
+    fn changes(&mut self, at: &Element<'_>, patch: &Patch) -> Option<Vec<Node>> {
         if patch.options.iter().flatten().any(|(_, is_set)| *is_set) {
             let message = "a patch that may change names and kinds is built by kustomize alone";
-            return self.keep(Err(given.fail(ErrorKind::Unsupported, message, "")));
+            return self.keep(Err(at.error(ErrorKind::Unsupported, message, "")));
         }
         let (file, text) = match (&patch.path, &patch.patch) {
             (Some(path), None) => {
-                let path = self.file(kustomization, key, dir, path)?;
-                let text = self.text(kustomization, key, &path)?;
+                let path = self.file(at, path)?;
+                let text = self.text(at, &path)?;
                 (self.shown(&path), text)
             }
             (None, Some(text)) => {
-                let file = format!("{} (patch {})", kustomization.node.place.file.display(), index + 1);
+                let number = at.index.unwrap_or_default() + 1;
+                let file = format!("{} (patch {number})", at.kustomization.node.place.file.display());
                 (file.into(), text.clone())
             }
             _ => {
                 let message = "a patch has not exactly one of `path` and `patch`";
-                return self.keep(Err(given.fail(ErrorKind::Value, message, "write `- path: <file>`")));
+                return self.keep(Err(at.error(ErrorKind::Value, message, "write `- path: <file>`")));
             }
         };
         let Documents { nodes, errors, .. } = documents(&file, &text, Dialect::Kustomize);
         if nodes.is_empty() && errors.is_empty() {
             let remedy = "kustomize refuses it: write a patch there, or remove the element";
-            self.faults.push(given.fail(ErrorKind::Value, "the patch is empty", remedy));
+            self.faults.push(at.error(ErrorKind::Value, "the patch is empty", remedy));
         }
         self.faults.extend(errors);
         if nodes.iter().any(|node| matches!(node.tree, Tree::List(_))) {
             if text.trim_start().starts_with('[') && serde_json::from_str::<IgnoredAny>(&text).is_err() {
                 let message = "the patch starts with `[` and is no JSON";
-                return self.keep(Err(given.fail(
+                return self.keep(Err(at.error(
                     ErrorKind::Syntax,
                     message,
                     "kustomize refuses it: write JSON, or `- op: ...`",
@@ -132,9 +118,9 @@ impl Builder<'_> {
         nodes.iter().for_each(|node| self.note_spelling(node, &lines));
         if nodes.len() > 1 && patch.target.is_some() {
             let message = "several patches share a target, which kustomize refuses";
-            return self.keep(Err(given.fail(ErrorKind::Value, message, "give each of them its own element")));
+            return self.keep(Err(at.error(ErrorKind::Value, message, "give each of them its own element")));
         }
-        let is_copied = patch.target.is_some() || key == "patchesStrategicMerge";
+        let is_copied = patch.target.is_some() || at.key == "patchesStrategicMerge";
         nodes.iter_mut().for_each(|node| spell_maps(node, &lines, is_copied));
         self.keep(nodes.iter().try_for_each(check_names)).map(|()| nodes)
     }

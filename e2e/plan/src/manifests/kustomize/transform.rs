@@ -13,6 +13,7 @@ use crate::{
     ErrorKind, ImageName,
     kinds::group,
     node::{Node, Tree},
+    read::given,
 };
 
 /// The kinds whose objects have a number of replicas that `replicas` sets.
@@ -55,9 +56,7 @@ impl Builder<'_> {
     }
 
     fn namespace(&mut self, kustomization: &Kustomization, resources: &mut [Resource]) {
-        let Some(namespace) = kustomization.file.namespace.as_deref().filter(|namespace| !namespace.is_empty()) else {
-            return;
-        };
+        let Some(namespace) = given(&kustomization.file.namespace) else { return };
         for resource in resources.iter_mut() {
             let kind = resource.object.kind.as_str();
             if NAMESPACE_BEYOND.contains(&kind) {
@@ -87,16 +86,15 @@ impl Builder<'_> {
     }
 
     fn affixes(kustomization: &Kustomization, resources: &mut [Resource]) {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let (prefix, suffix) = (given(&kustomization.file.name_prefix), given(&kustomization.file.name_suffix));
-        if prefix.is_none() && suffix.is_none() {
+        let affix = |text| given(text).unwrap_or_default();
+        let (prefix, suffix) = (affix(&kustomization.file.name_prefix), affix(&kustomization.file.name_suffix));
+        if prefix.is_empty() && suffix.is_empty() {
             return;
         }
         for resource in resources {
             if matches!(resource.object.kind.as_str(), "CustomResourceDefinition" | "APIService" | "Namespace") {
                 continue;
             }
-            let (prefix, suffix) = (prefix.as_deref().unwrap_or_default(), suffix.as_deref().unwrap_or_default());
             let name = format!("{prefix}{}{suffix}", resource.object.name);
             names::rename(resource, name);
         }
@@ -231,10 +229,9 @@ fn set_image(name: &mut Node, pattern: &Regex, image: &Image) {
 /// An image with what is changed of it: a new tag or digest replaces both.
 fn renamed(text: &str, image: &Image) -> String {
     let ImageName { name, tag, digest } = ImageName::new(text);
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let name = given(&image.new_name).unwrap_or_else(|| name.to_owned());
+    let name = given(&image.new_name).unwrap_or(name);
     let (tag, digest) = match (given(&image.new_tag), given(&image.digest)) {
-        (None, None) => (tag.map(str::to_owned), digest.map(str::to_owned)),
+        (None, None) => (tag, digest),
         new => new,
     };
     let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
