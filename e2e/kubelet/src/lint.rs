@@ -106,7 +106,7 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
             .collect();
         let may_serve = !targets.is_empty() || !plan.objects.iter().any(|object| object.kind == "Service");
         let mut found = Findings { component, is_on_host, targets, may_serve, remarks: Vec::new() };
-        containers(component).for_each(|container| found.container(container, measured));
+        component.pod.running_containers().for_each(|container| found.container(container, measured));
         component.pod.all_containers().for_each(|container| found.units(container));
         remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
     }
@@ -124,11 +124,6 @@ fn ignored(object: &Object) -> Vec<String> {
 fn is_on_host(object: &Object) -> bool {
     let specs = ["/spec/hostNetwork", "/spec/template/spec/hostNetwork"];
     specs.iter().any(|place| object.json.pointer(place).and_then(serde_json::Value::as_bool) == Some(true))
-}
-
-/// The containers of a component that have probes: those that go on running.
-fn containers(component: &Component) -> impl Iterator<Item = &Container> {
-    component.pod.running_containers()
 }
 
 /// A container's place in its pod.
@@ -181,7 +176,7 @@ impl Findings<'_> {
             return;
         }
         // Until its startup probe succeeds, a container is not ready, and a pod only when all of its containers are.
-        let is_awaited = containers(self.component).any(|other| other.probes.readiness.is_some());
+        let is_awaited = self.component.pod.running_containers().any(|other| other.probes.readiness.is_some());
         let when = match (&container.probes.startup, is_awaited) {
             (Some(_), _) => "as soon as its startup probe has succeeded, even while it cannot serve",
             (None, true) => "once the pod's other containers are ready, whether it can serve or not",

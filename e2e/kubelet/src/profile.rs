@@ -19,22 +19,9 @@ pub struct Profile {
     /// Whether a command missing from the container counts as a failure. Docker, the runtime of kubelets up to 1.23, reports an
     /// exit status; every other runtime reports an error, which does not count.
     pub missing_command_fails: bool,
-    /// When it sends probes and acts on them.
-    pub timing: Timing,
-}
-
-/// When a kubelet sends probes and acts on their results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// Whether a readiness probe is sent as soon as the container runs (1.21 and later) instead of at the next tick of its period.
-    pub readiness_at_once: bool,
-    /// Whether the kubelet acts on a startup probe's result at once (1.21 and later) instead of at the pod's next sync.
-    pub startup_at_once: bool,
-}
-
-impl Timing {
-    /// The behaviour of current kubelets.
-    pub const CURRENT: Self = Self { readiness_at_once: true, startup_at_once: true };
+    /// Whether a readiness probe is sent as soon as the container runs instead of at the next tick of its period, and a startup probe's
+    /// result has its effect at once instead of at the pod's next sync (1.21 and later).
+    pub acts_at_once: bool,
 }
 
 impl Profile {
@@ -57,7 +44,7 @@ impl Profile {
             canonical: number >= 26,
             names_state: number >= 33,
             missing_command_fails: number < 24,
-            timing: Timing { readiness_at_once: number >= 21, startup_at_once: number >= 21 },
+            acts_at_once: number >= 21,
         }
     }
 
@@ -92,8 +79,8 @@ mod tests {
         let of = |version| Profile::of_version(version).version;
         assert_eq!(["1.32", "1.20+", "v1.36.2", "v1.33.1+k3s1"].map(of), ["1.32", "1.20+", "1.36", "1.33"]);
         let (old, new) = (Profile::of_version("v1.20.2"), Profile::of_version("v1.36.2"));
-        assert!(old.missing_command_fails && !old.canonical && !old.timing.readiness_at_once);
-        assert!(!new.missing_command_fails && new.canonical && new.timing == Timing::CURRENT);
+        assert!(old.missing_command_fails && !old.canonical && !old.acts_at_once);
+        assert!(!new.missing_command_fails && new.canonical && new.acts_at_once);
     }
 
     #[test]

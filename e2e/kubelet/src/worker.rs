@@ -21,8 +21,6 @@ use crate::{
     status::{ContainerState, ContainerStatus, Event, EventType, Exit, Termination, add_event},
 };
 
-pub use crate::profile::Timing;
-
 /// The minimum time that a container has to stop (`minimumGracePeriodInSeconds`).
 const MIN_GRACE: Duration = Duration::from_secs(2);
 
@@ -38,8 +36,8 @@ pub struct Policy {
     /// twice the duration of the last probe, and the sender may skip extra commands that are unlikely to succeed yet. `None` is a
     /// kubelet's behaviour.
     pub eager: Option<Duration>,
-    /// The schedule of probes and their effects.
-    pub timing: Timing,
+    /// Whether probes are sent and have their effect at once; see [`Profile`](crate::profile::Profile).
+    pub acts_at_once: bool,
     /// Whether the container has a postStart hook.
     pub post_start: bool,
     /// Whether it has a preStop hook.
@@ -49,7 +47,7 @@ pub struct Policy {
 impl Policy {
     /// A current kubelet's, for a container without hooks.
     pub const fn new(restart: Restart, grace: Duration) -> Self {
-        Self { restart, grace, eager: None, timing: Timing::CURRENT, post_start: false, pre_stop: false }
+        Self { restart, grace, eager: None, acts_at_once: true, post_start: false, pre_stop: false }
     }
 }
 
@@ -181,7 +179,7 @@ impl Worker {
             phase: Phase::Due { at: Duration::ZERO, lengthens: false },
             stopping: false,
             run: 0,
-            probing: Probing::new(probes, policy.eager, policy.timing),
+            probing: Probing::new(probes, policy.eager, policy.acts_at_once),
             back_off: BackOff::default(),
             spare: None,
             spared_until: Duration::ZERO,

@@ -51,7 +51,7 @@ async fn our_kubelet_agrees_with_a_real_one() {
     let object = serde_json::from_value(object).expect("a namespace");
     namespaces.create(&PostParams::default(), &object).await.expect("a new namespace");
     // What was made is removed whatever comes of the rest.
-    let hears_at_once = profile.timing.startup_at_once;
+    let hears_at_once = profile.acts_at_once;
     let ours = tokio::spawn(async move { ours::verdicts(&profile).await });
     let (kubelet, ours) = tokio::join!(tokio::spawn(observe(client, namespace.clone(), image)), ours);
     let removed = namespaces.delete(&namespace, &DeleteParams::default()).await;

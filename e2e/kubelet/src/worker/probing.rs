@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::profile::Timing;
 use e2e_plan::{Probe, ProbeKind, Probes};
 
 use crate::observation::Verdict;
@@ -18,7 +17,7 @@ const SYNC: Duration = Duration::from_secs(60);
 pub(super) struct Probing {
     slots: [Option<Slot>; 3],
     eager: Option<Duration>,
-    timing: Timing,
+    acts_at_once: bool,
     /// The instance's start.
     since: Duration,
     /// The time at which the kubelet acts on the startup probe's result, if it waits for the pod's next sync.
@@ -61,7 +60,7 @@ impl Slot {
 }
 
 impl Probing {
-    pub(super) fn new(probes: Probes, eager: Option<Duration>, timing: Timing) -> Self {
+    pub(super) fn new(probes: Probes, eager: Option<Duration>, acts_at_once: bool) -> Self {
         let slot = |spec: Option<Probe>| {
             spec.map(|spec| Slot {
                 spec,
@@ -77,7 +76,7 @@ impl Probing {
             })
         };
         let slots = [slot(probes.startup), slot(probes.readiness), slot(probes.liveness)];
-        Self { slots, eager, timing, since: Duration::ZERO, startup_heard_at: None }
+        Self { slots, eager, acts_at_once, since: Duration::ZERO, startup_heard_at: None }
     }
 
     /// A new instance runs since `since` and is looked at from `now` on; its probes start over.
@@ -88,7 +87,7 @@ impl Probing {
             let Some(slot) = slot else { continue };
             slot.extra_due = now.max(since + slot.spec.initial_delay);
             slot.due = slot.extra_due;
-            if which == ProbeKind::Readiness && !self.timing.readiness_at_once {
+            if which == ProbeKind::Readiness && !self.acts_at_once {
                 // The wait for its tick is at most one period, half a period on average.
                 slot.due += slot.spec.period / 2;
             }
@@ -186,7 +185,7 @@ impl Probing {
             return false;
         }
         slot.state = Some(verdict);
-        if which == ProbeKind::Startup && !self.timing.startup_at_once {
+        if which == ProbeKind::Startup && !self.acts_at_once {
             let syncs = now.saturating_sub(self.since).as_secs() / SYNC.as_secs() + 1;
             self.startup_heard_at = Some(self.since + SYNC * u32::try_from(syncs).unwrap_or(u32::MAX));
             return false;

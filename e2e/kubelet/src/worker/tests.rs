@@ -337,7 +337,7 @@ fn the_instance_after_a_spared_one_is_not_spared() {
 /// Recorded from a kubelet of 1.20; see `e2e/run/tests/differential`.
 #[test]
 fn an_old_kubelet_acts_on_startup_probes_with_the_next_sync() {
-    let old = Policy { timing: Timing { readiness_at_once: false, startup_at_once: false }, ..ALWAYS };
+    let old = Policy { acts_at_once: false, ..ALWAYS };
     let probes = || Probes { startup: Some(probe(0, 1, 1, 1)), ..Probes::default() };
     let mut worker = running(probes(), old);
     worker.handle(s(0), Input::Started);
@@ -356,10 +356,9 @@ fn an_old_kubelet_acts_on_startup_probes_with_the_next_sync() {
 
 #[test]
 fn an_old_kubelet_sends_readiness_probes_with_a_tick() {
-    let first = |readiness_at_once| {
-        let timing = Timing { readiness_at_once, ..Timing::CURRENT };
+    let first = |acts_at_once| {
         let probes = Probes { readiness: Some(probe(0, 10, 1, 1)), ..Probes::default() };
-        let mut worker = running(probes, Policy { timing, ..ALWAYS });
+        let mut worker = running(probes, Policy { acts_at_once, ..ALWAYS });
         match worker.handle(s(0), Input::Started).is_empty() {
             true => worker.next_wake(),
             false => Some(s(0)),

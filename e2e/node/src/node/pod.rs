@@ -102,7 +102,8 @@ impl Containers {
     /// Starts them in a kubelet's order, as far as that goes until the pod ends.
     async fn start<R: Runtime>(&mut self, context: &mut Context<R>, of_sidecars: &Context<R>, spec: &PodSpec) {
         let Options { eager, profile, .. } = &*context.options;
-        let always = Policy { eager: *eager, timing: profile.timing, ..Policy::new(Restart::Always, spec.grace) };
+        let always =
+            Policy { eager: *eager, acts_at_once: profile.acts_at_once, ..Policy::new(Restart::Always, spec.grace) };
         for init in &spec.init_containers {
             let past = self.past.remove(&init.name);
             if init.is_sidecar {

@@ -30,7 +30,7 @@ const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
 /// Judges all cases at the same time.
 pub(crate) async fn verdicts(profile: &Profile) -> Verdicts {
     // A network for each version: the tests of two may run side by side.
-    let network = if profile.timing.readiness_at_once { 77 } else { 78 };
+    let network = if profile.acts_at_once { 77 } else { 78 };
     let judged = CASES.iter().zip(1..).map(|(case, number)| async move {
         (case.name.to_owned(), verdict(case, Ipv4Addr::new(127, network, 0, number), profile).await)
     });
@@ -99,7 +99,7 @@ impl InProcess {
             running: Mutex::default(),
             ended: watch::Sender::new(false),
             // Other probes come with a tick of their period, when a program listens; here that tick is the start (see `worker`).
-            late: match profile.timing.readiness_at_once && case.probes.contains("readinessProbe") {
+            late: match profile.acts_at_once && case.probes.contains("readinessProbe") {
                 true => LISTENS_AFTER,
                 false => Duration::ZERO,
             },
