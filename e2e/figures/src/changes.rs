@@ -8,7 +8,7 @@
 //! D. Daly et al., "The use of change point detection to identify software performance regressions", ICPE 2020, apply to builds. Values
 //! are compared as logarithms, so that a change is a ratio.
 
-use crate::Random;
+use crate::{Random, noise::mean};
 
 /// Fewer runs show no level: a single slow run is none.
 const SHORTEST: usize = 4;
@@ -38,10 +38,7 @@ pub fn changes(values: &[f64]) -> Vec<Change> {
     search(&logs, 0, &mut splits);
     splits.sort_unstable();
     let ends: Vec<usize> = [0].into_iter().chain(splits.iter().copied()).chain([logs.len()]).collect();
-    let level = |part: usize| {
-        let part = &logs[ends[part]..ends[part + 1]];
-        part.iter().sum::<f64>() / part.len() as f64
-    };
+    let level = |part: usize| mean(&logs[ends[part]..ends[part + 1]]).unwrap_or_default();
     let change = |(part, at): (usize, &usize)| Change { at: *at, relative: (level(part + 1) - level(part)).exp_m1() };
     splits.iter().enumerate().map(change).collect()
 }

@@ -309,6 +309,12 @@ impl ScenarioResult {
         self.window_start_unix_ms..self.window_start_unix_ms + self.duration_ms
     }
 
+    /// The seconds of the window: behind it come entries for its last requests, and a second that it cuts short has a lower rate.
+    pub fn whole_seconds(&self) -> &[Second] {
+        let whole = usize::try_from(self.duration_ms / 1000).unwrap_or(usize::MAX);
+        &self.series[..self.series.len().min(whole)]
+    }
+
     /// A step by its name.
     pub fn step(&self, name: &str) -> Option<&StepFigures> {
         self.steps.iter().find(|step| step.name == name)

@@ -101,11 +101,6 @@ pub struct Source {
 }
 
 impl Source {
-    /// The more detailed file.
-    pub(crate) fn fullest(&self) -> &str {
-        self.load.as_ref().unwrap_or(&self.record)
-    }
-
     /// Evidence id of a figure, by its JSON pointer below the scenario's figures; of all of them for an empty one.
     pub(crate) fn figure(&self, pointer: &str) -> String {
         let slash = if pointer.is_empty() { "" } else { "/" };

@@ -209,15 +209,10 @@ pub fn new_run_id() -> String {
 
 /// 32 random hexadecimal digits from the system.
 pub fn random_hex() -> String {
-    use std::fmt::Write as _;
-
     let mut bytes = [0_u8; 16];
     // Without random numbers there are no secrets: panics.
     getrandom::fill(&mut bytes).expect("the system's random source works");
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -52,28 +52,15 @@ impl Aspect {
     }
 
     pub(super) fn row(self, sides: &[&[Report]]) -> Row {
-        let figures = self.measures(sides).iter().filter_map(|measure| measure.figure(sides)).collect();
-        Row { aspect: self, words: sides.iter().map(|reports| self.words(reports)).collect(), figures }
-    }
-
-    fn measures(self, sides: &[&[Report]]) -> Vec<Measure> {
-        match self {
-            Self::Tested => tested_measures(),
-            Self::Results => of_each_scenario(sides, results_of),
-            Self::Health => health_measures(),
-            Self::Scaling => of_each_scenario(sides, scaling_of),
-            Self::Network => network_measures(),
-        }
-    }
-
-    fn words(self, reports: &[Report]) -> String {
-        match self {
-            Self::Tested => tested(reports),
-            Self::Results => results(reports),
-            Self::Health => health(reports),
-            Self::Scaling => scaling(reports),
-            Self::Network => network(reports),
-        }
+        let (measures, words): (_, fn(&[Report]) -> String) = match self {
+            Self::Tested => (tested_measures(), tested),
+            Self::Results => (of_each_scenario(sides, results_of), results),
+            Self::Health => (health_measures(), health),
+            Self::Scaling => (of_each_scenario(sides, scaling_of), scaling),
+            Self::Network => (network_measures(), network),
+        };
+        let figures = measures.iter().filter_map(|measure| measure.figure(sides)).collect();
+        Row { aspect: self, words: sides.iter().map(|reports| words(reports)).collect(), figures }
     }
 }
 
@@ -224,10 +211,7 @@ fn are_in_turns(a: &[Report], b: &[Report]) -> bool {
 }
 
 fn requests_each_second(section: &ScenarioSection) -> Vec<f64> {
-    let figures = &section.figures;
-    // Behind the window come entries for its last requests, which are no whole seconds.
-    let whole = usize::try_from(figures.duration_ms / 1000).unwrap_or(usize::MAX);
-    figures.series.iter().take(whole).map(|second| second.succeeded as f64).collect()
+    section.figures.whole_seconds().iter().map(|second| second.succeeded as f64).collect()
 }
 
 fn cases(report: &Report) -> impl Iterator<Item = &CaseSection> {

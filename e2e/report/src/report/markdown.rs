@@ -106,7 +106,7 @@ fn environment(report: &Report) -> String {
         ("Memory limits", Some(listed(limits))),
         ("Load pattern", (!request.scenarios.is_empty()).then(|| scenarios::pattern(report))),
         ("Entrance", Some(environment.entrance.clone())),
-        ("Changes", Some(changes(report))),
+        ("Changes", Some(listed(request.changes()))),
         ("Checks", request.filter.as_ref().map(|filter| format!("only those that match `{filter}`"))),
         (if environment.ready { "Ready after" } else { "Not ready after" }, Some(up)),
     ];
@@ -144,11 +144,6 @@ fn without_names(path: &str) -> String {
         (0, _) | (_, None) => text + part,
         (_, Some((_, rest))) => text + "[]" + rest,
     })
-}
-
-fn changes(report: &Report) -> String {
-    let changes: Vec<&str> = report.request.changes().collect();
-    if changes.is_empty() { "none".to_owned() } else { changes.join(", ") }
 }
 
 fn health(report: &Report) -> String {

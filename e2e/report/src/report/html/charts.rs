@@ -37,9 +37,7 @@ pub(super) fn charts(report: &Report) -> Markup {
 
 fn of_scenario(report: &Report, figures: &ScenarioResult) -> Vec<(String, Option<String>)> {
     let name = &figures.name;
-    let whole = usize::try_from(figures.duration_ms / 1000).unwrap_or(usize::MAX);
-    // A second that the window cuts short has a lower rate than it had.
-    let seconds = &figures.series[..figures.series.len().min(whole)];
+    let seconds = figures.whole_seconds();
     vec![
         (format!("{name}: requests per second"), rates(report, figures, seconds)),
         (format!("{name}: latency over time"), latency(report, figures, seconds)),

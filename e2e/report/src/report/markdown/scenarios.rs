@@ -73,7 +73,7 @@ fn scenario(section: &ScenarioSection) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "**{}**: {:.0} requests per second ({} in {}){}, {} errors{}. Latency {}. The load generator {}{}.{}\n",
+        "**{}**: {:.0} requests per second ({} in {}){}, {} errors{}. Latency {}. The load generator {}{}. ({})\n",
         figures.name,
         figures.rate_per_second.unwrap_or_default(),
         figures.succeeded,
@@ -84,7 +84,7 @@ fn scenario(section: &ScenarioSection) -> String {
         latency(figures.latency_ms.as_ref()),
         figures.generator.described(),
         if figures.generator.saturated { ", and was the bottleneck" } else { "" },
-        cited(source),
+        source.load.as_ref().unwrap_or(&source.record),
     );
     let mut details = outcomes(figures) + &steps(&figures.steps);
     let per_second: Vec<String> = figures.series.iter().map(|second| second.succeeded.to_string()).collect();
@@ -225,11 +225,6 @@ fn expected_of(section: &ScenarioSection) -> String {
         expected.host_bound
     );
     text + &limited
-}
-
-/// The evidence of the preceding sentence.
-fn cited(source: &Source) -> String {
-    format!(" ({})", source.fullest())
 }
 
 fn latency(latency: Option<&Summary>) -> String {
