@@ -132,7 +132,7 @@ pub async fn run(environment: &Environment, name: &str) -> Result<Ran, Error> {
     let declared = declared(environment, name)?;
     let steps = declared.steps(name, &environment.run_id);
     let scenario = StepsScenario::new(&steps).map_err(|source| Error::Steps { name: name.to_owned(), source })?;
-    let load = make(environment, name, &declared, steps.into(), &Registry::default()).await?;
+    let load = make(environment, name, &declared, Workload::Steps(steps), &Registry::default()).await?;
     let figures = with_tenths(scenario.figures(&load), &declared, &load);
     Ok(Ran { figures, load, declared, steps: Some(scenario), unchecked: None })
 }

@@ -259,12 +259,12 @@ impl Args {
             return Err(BadInput(text).into());
         }
         if let Some(name) = &self.scenario {
-            return Ok(target::steps(&self.url, name, scenario)?.into());
+            return Ok(Workload::Steps(target::steps(&self.url, name, scenario)?));
         }
         let request = target::request(&self.url, &self.method, self.body.as_deref(), &self.header)?;
         let request = self.expect_status.into_iter().fold(request, |request, status| request.expect_status(status));
         let request = self.expect_body.iter().fold(request, |request, body| request.expect_body(body.as_bytes()));
-        Ok(request.into())
+        Ok(Workload::Fixed(request))
     }
 
     fn tls(&self) -> Result<Option<Tls>> {

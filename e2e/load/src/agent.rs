@@ -20,7 +20,7 @@
 //!
 //! ```no_run
 //! # async fn example(settings: e2e_load::load::Settings, fixed: e2e_load::load::scenarios::Fixed) -> Result<(), Box<dyn std::error::Error>> {
-//! use e2e_load::agent::{Order, conduct};
+//! use e2e_load::{agent::{Order, conduct}, load::Workload};
 //! use tokio::net::TcpStream;
 //!
 //! let mut streams = Vec::new();
@@ -28,7 +28,7 @@
 //!     streams.push(TcpStream::connect(("127.0.0.1", port)).await?);
 //! }
 //! // The agents look the name up; `settings.address` is not used.
-//! let order = Order::new("nginx:80", fixed.into(), &settings);
+//! let order = Order::new("nginx:80", Workload::Fixed(fixed), &settings);
 //! let result =
 //!     conduct(streams, "the run's token", &order, |snapshot| println!("{} requests", snapshot.requests)).await?;
 //! assert_eq!(result.missing_agents().count(), 0);

@@ -33,10 +33,7 @@ mod timer;
 mod tls;
 mod workload;
 
-pub use e2e_figures::{
-    Failure, Generator, Outcome, Random, Second, UnknownOutcome,
-    generator::{JUDGED_REQUESTS, JUDGED_SECONDS, SATURATED_CPU_SHARE, SATURATED_LAG_MS, SATURATED_WAIT_SHARE},
-};
+pub use e2e_figures::{Failure, Generator, Outcome, Random, Second};
 pub use figures::StepLabel;
 pub use ledger::{ClientLedger, Fate, Keys, StoredKeys};
 pub use progress::Snapshot;
@@ -240,8 +237,9 @@ pub fn start_held<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<Re
     let thread = std::thread::Builder::new()
         .name("load".to_owned())
         .spawn(move || {
-            let result =
-                generator::generate(&settings, &scenario, connector, counted, Signals { orders: received, ready });
+            let signals = Signals { orders: received, ready };
+            let run = generator::run(&settings, &scenario, connector, counted, signals);
+            let result = generator::runtime().and_then(|runtime| runtime.block_on(run));
             // The receiver is gone if the result is no longer needed.
             let _ = sender.send(result);
         })

@@ -24,7 +24,8 @@ use tokio::{
 pub struct StallingServer {
     address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
-    stalls: UnboundedSender<Stall>,
+    /// When each begins, and how long it is.
+    stalls: UnboundedSender<(Instant, Duration)>,
     /// The thread ends when it is dropped.
     _wanted: oneshot::Sender<()>,
 }
@@ -36,11 +37,6 @@ pub struct Seen {
     pub arrivals: Vec<Instant>,
     /// How long each stall really was: sleeping takes a little longer than asked.
     pub stalls: Vec<Duration>,
-}
-
-struct Stall {
-    at: Instant,
-    length: Duration,
 }
 
 impl StallingServer {
@@ -80,7 +76,7 @@ impl StallingServer {
         let now = Instant::now();
         for after in after {
             // A thread that has ended has nothing to stall, and its missing answers show.
-            let _ = self.stalls.send(Stall { at: now + after, length });
+            let _ = self.stalls.send((now + after, length));
         }
     }
 
@@ -107,11 +103,11 @@ async fn serve(listener: StdListener, seen: &Arc<Mutex<Seen>>) {
 }
 
 /// Blocks the server's only thread at the planned times.
-async fn stand_still(mut planned: UnboundedReceiver<Stall>, seen: &Mutex<Seen>) {
-    while let Some(stall) = planned.recv().await {
-        tokio::time::sleep_until(stall.at.into()).await;
+async fn stand_still(mut planned: UnboundedReceiver<(Instant, Duration)>, seen: &Mutex<Seen>) {
+    while let Some((at, length)) = planned.recv().await {
+        tokio::time::sleep_until(at.into()).await;
         let start = Instant::now();
-        std::thread::sleep(stall.length);
+        std::thread::sleep(length);
         seen.lock().stalls.push(start.elapsed());
     }
 }

@@ -13,6 +13,7 @@ use super::progress::Counters;
 use super::recorder::{Recorder, Sample};
 use super::response::{Decoder, Limits};
 use super::scenario::{Client, Identity, Moment, Next, Phase, Step};
+use super::schedule::LONGEST;
 use super::tls::{Connector, Stream};
 use e2e_figures::{Outcome, Random};
 
@@ -76,7 +77,7 @@ pub(super) async fn drive<C: Client>(
                 Some(due) => driver.send(&mut client, step, &request, due).await,
                 None => break,
             },
-            Next::Think(pause) => driver.pause_until(now + pause.min(LONGEST_PAUSE)).await,
+            Next::Think(pause) => driver.pause_until(now + pause.min(LONGEST)).await,
             Next::Ready => driver.await_start().await,
             Next::Finish => break,
         }
@@ -85,9 +86,6 @@ pub(super) async fn drive<C: Client>(
     let now = Instant::now();
     client.finish(&driver.shared.moment(now))
 }
-
-/// Far above every run, and small enough to be added to any time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// After a failed request the next one waits this long at first, and twice as long after each further one.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);

@@ -1,4 +1,4 @@
-//! The generator's thread: makes the clients, starts and ends the window, measures itself. The entrance is [`generate`].
+//! The generator's thread: makes the clients, starts and ends the window, measures itself. The entrance is [`run`].
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
-use tokio::runtime::LocalOptions;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -41,23 +41,17 @@ const HEARTBEAT: Duration = Duration::from_millis(10);
 /// Live figures are at most this old.
 const PUBLISHING: Duration = Duration::from_millis(250);
 
-/// Runs a scenario on this thread, which should do nothing else.
-pub(super) fn generate<S: Scenario>(
-    settings: &Settings,
-    scenario: &S,
-    connector: Option<Connector>,
-    counters: Arc<Counters>,
-    signals: Signals,
-) -> Result<ResultOf<S>, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// A runtime for this thread.
+pub(super) fn runtime() -> Result<LocalRuntime, Error> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build_local(LocalOptions::default())
-        .map_err(Error::Runtime)?;
-    runtime.block_on(run(settings, scenario, connector, counters, signals))
+        .map_err(Error::Runtime)
 }
 
-async fn run<S: Scenario>(
+/// Runs a scenario on this thread, which should do nothing else.
+pub(super) async fn run<S: Scenario>(
     settings: &Settings,
     scenario: &S,
     connector: Option<Connector>,

@@ -45,23 +45,20 @@ impl RequestHead {
         Ok(self)
     }
 
-    /// Appends a whole request without a body.
-    pub fn write(&self, request: &mut Vec<u8>) {
+    /// Appends a whole request, with a body if there is one.
+    pub fn write(&self, body: Option<&[u8]>, request: &mut Vec<u8>) {
         request.extend_from_slice(&self.0);
-        request.extend_from_slice(b"\r\n");
-    }
-
-    /// Appends a whole request with a body.
-    pub fn write_with_body(&self, body: &[u8], request: &mut Vec<u8>) {
-        request.extend_from_slice(&self.0);
-        write_body(body, request);
+        write_rest(body, request);
     }
 }
 
 /// Appends the rest of a request after a head without its end.
-pub(in crate::load) fn write_body(body: &[u8], request: &mut Vec<u8>) {
-    write!(request, "content-length: {}\r\n\r\n", body.len()).expect("writing to memory does not fail");
-    request.extend_from_slice(body);
+pub(in crate::load) fn write_rest(body: Option<&[u8]>, request: &mut Vec<u8>) {
+    if let Some(body) = body {
+        write!(request, "content-length: {}\r\n", body.len()).expect("writing to memory does not fail");
+    }
+    request.extend_from_slice(b"\r\n");
+    request.extend_from_slice(body.unwrap_or_default());
 }
 
 impl fmt::Debug for RequestHead {
@@ -93,8 +90,8 @@ mod tests {
         let head = RequestHead::new("POST", "/ops?a=1", "localhost:80").unwrap();
         let head = head.header("accept", "*/*").unwrap();
         let mut request = Vec::new();
-        head.write_with_body(b"{}", &mut request);
-        head.write(&mut request);
+        head.write(Some(b"{}"), &mut request);
+        head.write(None, &mut request);
         let expected = "POST /ops?a=1 HTTP/1.1\r\nhost: localhost:80\r\naccept: */*\r\ncontent-length: 2\r\n\r\n{}\
                         POST /ops?a=1 HTTP/1.1\r\nhost: localhost:80\r\naccept: */*\r\n\r\n";
         assert_eq!(String::from_utf8(request).unwrap(), expected);

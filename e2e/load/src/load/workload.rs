@@ -109,15 +109,3 @@ impl fmt::Debug for Registry {
         formatter.debug_tuple("Registry").field(&self.0.keys()).finish()
     }
 }
-
-impl From<Steps> for Workload {
-    fn from(scenario: Steps) -> Self {
-        Self::Steps(scenario)
-    }
-}
-
-impl From<Fixed> for Workload {
-    fn from(scenario: Fixed) -> Self {
-        Self::Fixed(scenario)
-    }
-}

@@ -23,19 +23,21 @@ const SECRET: &str = "a token of this run";
 async fn agents(count: usize) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..count {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        streams.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
-        spawn_agent(listener, Registry::default());
+        streams.push(TcpStream::connect(agent(Registry::default()).await).await.unwrap());
     }
     streams
 }
 
-fn spawn_agent(listener: TcpListener, registry: Registry) {
+async fn agent(registry: Registry) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     tokio::spawn(async move { serve(listener, SECRET, &registry, |_| {}).await });
+    address
 }
 
 fn order(target: SocketAddr, clients: u32, milliseconds: u64) -> Order {
-    Order::new(target.to_string(), get().expect_body("OK").into(), &settings(target, clients, milliseconds))
+    let workload = Workload::Fixed(get().expect_body("OK"));
+    Order::new(target.to_string(), workload, &settings(target, clients, milliseconds))
 }
 
 #[tokio::test]
@@ -47,7 +49,7 @@ async fn eight_agents_share_the_clients_and_are_one_result() {
         response(200, "", r#"{"id":1,"token":"t"}"#)
     })
     .await;
-    let order = Order::new(address.to_string(), registration(3).into(), &settings(address, 20, 1500));
+    let order = Order::new(address.to_string(), Workload::Steps(registration(3)), &settings(address, 20, 1500));
     let mut last = Snapshot::default();
     let result: LoadResult<ClientReport> =
         conduct(agents(8).await, SECRET, &order, |snapshot| last = *snapshot).await.unwrap();
@@ -85,11 +87,10 @@ async fn a_want_of_file_descriptors_does_not_end_an_agent() {
 #[tokio::test]
 async fn an_agent_of_a_project_knows_its_scenarios_in_rust() {
     let address = answering(|_, _| OK.to_owned()).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let stream = || TcpStream::connect(listener.local_addr().unwrap());
-    let (first, second, third) = (stream().await.unwrap(), stream().await.unwrap(), stream().await.unwrap());
     let ping = |path: String| RequestHead::new("GET", &path, "test").map(|head| Fixed::new(&head, None));
-    spawn_agent(listener, Registry::default().with("ping", ping));
+    let agent = agent(Registry::default().with("ping", ping)).await;
+    let stream = || TcpStream::connect(agent);
+    let (first, second, third) = (stream().await.unwrap(), stream().await.unwrap(), stream().await.unwrap());
     let named = |name: &str, path: &str| {
         let workload = Workload::Named { name: name.to_owned(), parameters: path.into() };
         Order::new(address.to_string(), workload, &settings(address, 2, 200))
@@ -150,9 +151,7 @@ async fn what_an_agent_refuses_is_said() {
 
 #[tokio::test]
 async fn nonsense_ends_its_connection_and_not_the_agent() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let agent = listener.local_addr().unwrap();
-    spawn_agent(listener, Registry::default());
+    let agent = agent(Registry::default()).await;
     let lines = [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\n", b"\"start\"\n", b"", &[b'x'; 100_000]];
     for line in lines {
         let mut stream = TcpStream::connect(agent).await.unwrap();

@@ -7,7 +7,7 @@ use e2e_load::load::scenarios::Fixed;
 use e2e_load::load::{self, ClientReport, Failure, LoadResult, Outcome, RequestHead, Settings};
 
 use crate::engine::{get, settings};
-use crate::servers::{OK, server};
+use crate::servers::{OK, nobody, server};
 
 /// Runs 3 clients for 300 ms against a server that does the same to each connection, after its first request.
 async fn against(answer: &'static [u8]) -> LoadResult<ClientReport> {
@@ -31,10 +31,7 @@ fn assert_only(result: &LoadResult<ClientReport>, failure: Failure) {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let result = load::run(settings(address, 3, 300), get()).await.unwrap();
+    let result = load::run(settings(nobody(), 3, 300), get()).await.unwrap();
     assert_only(&result, Failure::ConnectionRefused);
     assert_eq!((result.connections.opened, result.connections.failed), (0, result.measured.requests));
 }

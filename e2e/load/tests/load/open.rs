@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use e2e_load::agent::{Order, merge};
-use e2e_load::load::{self, Arrivals, ClientReport, LoadResult, Model, Part, Settings, Spacing, Turn};
+use e2e_load::load::{self, Arrivals, ClientReport, LoadResult, Model, Part, Settings, Spacing, Turn, Workload};
 
 use crate::engine::{get, settings};
-use crate::servers::{OK, answering, server};
+use crate::servers::{OK, answering, nobody, server};
 
 fn open(settings: Settings, rate: f64) -> Settings {
     Settings { model: Model::Open(Arrivals::constant(rate)), ..settings }
@@ -107,15 +107,14 @@ async fn parts_of_a_schedule_are_the_whole() {
     assert_eq!(merged.open.unwrap().due, alone.open.unwrap().due);
     assert_eq!((merged.clients, merged.client_reports.len()), (6, 6));
     // As an order says it.
-    let order = Order::new("x:1", get().into(), &whole);
+    let order = Order::new("x:1", Workload::Fixed(get()), &whole);
     assert_eq!(serde_json::from_str::<Order>(&serde_json::to_string(&order).unwrap()).unwrap(), order);
 }
 
 #[tokio::test]
 async fn every_request_that_was_due_is_sent_or_dropped_when_nobody_answers() {
     // Nobody listens: clients wait longer after each failure, and most of them wait when the window ends.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let result = load::run(open(settings(address, 20, 1000), 100.0), get()).await.unwrap();
+    let result = load::run(open(settings(nobody(), 20, 1000), 100.0), get()).await.unwrap();
     let outcome = result.open.unwrap();
     assert_eq!((outcome.due, result.measured.requests + outcome.dropped), (100, 100), "{outcome:?}");
     assert!(outcome.dropped > 0 && result.measured.errors > 0, "{outcome:?}");

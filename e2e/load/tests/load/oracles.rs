@@ -1,37 +1,21 @@
 //! The response parser against two others, on bytes that are often nearly a response: httparse for heads, hyper for whole
 //! responses. They must accept the same bytes and read the same out of them.
 
-use e2e_load::load::{Decoder, Limits, Progress, Rejected};
+use e2e_load::load::{Decoder, Limits, Rejected};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::parser::nearly_http;
+use crate::parser::{nearly_http, parse_with};
 
 /// Status and body.
 type Read = (u16, Vec<u8>);
 
 fn ours(bytes: &[u8]) -> Result<Read, Rejected> {
-    let mut decoder = Decoder::new(Limits::default());
-    decoder.begin(false);
-    let mut rest = bytes;
-    loop {
-        if rest.is_empty() {
-            decoder.end_of_stream()?;
-            break;
-        }
-        let space = decoder.space();
-        let taken = space.len().min(rest.len());
-        space[..taken].copy_from_slice(&rest[..taken]);
-        rest = &rest[taken..];
-        if decoder.advance(taken)? == Progress::Complete {
-            break;
-        }
-    }
-    let response = decoder.response().expect("a response that is complete");
-    Ok((response.status, response.body.to_vec()))
+    let parsed = parse_with(&mut Decoder::new(Limits::default()), bytes, &[usize::MAX], false, usize::MAX)?;
+    Ok((parsed.status, parsed.body))
 }
 
 /// What hyper's client makes of a server that sends these bytes and closes.

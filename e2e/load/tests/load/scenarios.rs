@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::declared::{self, steps};
 use crate::engine::settings;
-use crate::servers::{answering, response};
+use crate::servers::{answering, nobody, response};
 
 /// What the model has stored, and what it has been asked.
 #[derive(Default)]
@@ -23,7 +23,7 @@ struct Store {
 }
 
 /// The reference system in a few lines. `fault` may answer a request instead, given its number and the operation's or client's name;
-/// `before` decides whether the operation is stored all the same.
+/// `stores` decides whether the operation is stored all the same.
 struct System {
     address: SocketAddr,
     store: Arc<Mutex<Store>>,
@@ -188,9 +188,7 @@ async fn another_session_for_the_same_key_is_inconsistent() {
 
 #[tokio::test]
 async fn clients_without_a_server_say_so() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let system = System { address: listener.local_addr().unwrap(), store: Arc::default() };
-    drop(listener);
+    let system = System { address: nobody(), store: Arc::default() };
     let result = take(&system, 2, 300, &registration(2)).await;
     for client in &result.client_reports {
         assert_eq!((client.outcome, client.retries), (Some(ClientOutcome::ConnectionFailed), 1));

@@ -10,6 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
 
+/// An address at which nobody listens.
+pub(crate) fn nobody() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 /// A server whose every connection is given to `serve` with its number, from 0.
 pub(crate) async fn server<F, S>(serve: S) -> SocketAddr
 where

@@ -38,10 +38,7 @@ impl Fixed {
     /// A request, with a body if there is one.
     pub fn new(head: &RequestHead, body: Option<&[u8]>) -> Self {
         let mut request = Vec::new();
-        match body {
-            Some(body) => head.write_with_body(body, &mut request),
-            None => head.write(&mut request),
-        }
+        head.write(body, &mut request);
         Self { request: Bytes(request), status: None, body: None }
     }
 

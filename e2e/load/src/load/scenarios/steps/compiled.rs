@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use super::answer::Answer;
 use super::template::{Encoding, Names, Template, Values};
 use super::{CLIENT, InvalidSteps, OWN, ROUND, StepSpec, Steps, invalid};
-use crate::load::{Keys, RequestHead};
+use crate::load::{Keys, RequestHead, request::write_rest};
 
 /// All steps of a scenario.
 #[derive(Debug)]
@@ -148,14 +148,11 @@ impl Request {
             return false;
         }
         self.head.write(values, request);
-        match &self.body {
-            None => request.extend_from_slice(b"\r\n"),
-            Some(body) => {
-                scratch.clear();
-                body.write(values, scratch);
-                crate::load::request::write_body(scratch, request);
-            }
+        scratch.clear();
+        if let Some(body) = &self.body {
+            body.write(values, scratch);
         }
+        write_rest(self.body.as_ref().map(|_| scratch.as_slice()), request);
         true
     }
 }
