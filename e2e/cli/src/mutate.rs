@@ -186,9 +186,9 @@ impl Args {
         progress.line("the unchanged system");
         let output = self.one(place, None, &mut interrupts).await?;
         let (code, seen) = (code_of(&output), seen_in(&output));
-        let reason = seen.as_ref().map_or_else(|| last_said(&output), |seen| seen.reason().to_owned());
+        let reason = seen.as_ref().map_or_else(|| last_said(&output), |seen| seen.reason.clone());
         // A change of the manifests may wait for its snapshot to be accepted, which is another question.
-        let Some(original) = seen.filter(Seen::has_passed) else {
+        let Some(original) = seen.filter(|seen| seen.has_passed) else {
             let log = place.runs().join(LOG);
             let text = format!(
                 "the unchanged system does not pass, so mutants would show nothing: {reason}; see {}",

@@ -43,20 +43,28 @@ impl Fate {
             _ => Some(true),
         }
     }
+
+    /// What it counts as, how it is said of one mutant, and what noticed or hindered it.
+    pub(super) fn words(&self) -> (&'static str, &'static str, Option<&str>) {
+        match self {
+            Self::Refused { by } => ("refused", "refused", Some(by)),
+            Self::Linted { by } => ("by lint", "killed by lint", Some(by)),
+            Self::Explained { by } => ("with their cause", "killed, with its cause", Some(by)),
+            Self::Failed { by } => ("by a failure", "killed", Some(by)),
+            Self::Warned { by } => ("by a warning", "killed by a warning", Some(by)),
+            Self::Survived => ("survived", "survived", None),
+            Self::NotHonoured => ("not honoured on this target", "not honoured on this target", None),
+            Self::NotJudged { by } => ("not judged", "not judged", Some(by)),
+            Self::NotRun => ("not run", "not run", None),
+        }
+    }
 }
 
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused { by } => write!(f, "refused: {by}"),
-            Self::Linted { by } => write!(f, "killed by lint: {by}"),
-            Self::Explained { by } => write!(f, "killed, with its cause: {by}"),
-            Self::Failed { by } => write!(f, "killed: {by}"),
-            Self::Warned { by } => write!(f, "killed by a warning: {by}"),
-            Self::Survived => f.write_str("survived"),
-            Self::NotHonoured => f.write_str("not honoured on this target"),
-            Self::NotJudged { by } => write!(f, "not judged: {by}"),
-            Self::NotRun => f.write_str("not run"),
+        match self.words() {
+            (_, said, Some(by)) => write!(f, "{said}: {by}"),
+            (_, said, None) => f.write_str(said),
         }
     }
 }
@@ -65,8 +73,9 @@ impl fmt::Display for Fate {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     findings: Vec<Finding>,
-    has_passed: bool,
-    reason: String,
+    pub(super) has_passed: bool,
+    /// Why the run ended as it did.
+    pub(super) reason: String,
     up: Duration,
 }
 
@@ -81,18 +90,9 @@ impl Seen {
         }
     }
 
-    pub(super) fn has_passed(&self) -> bool {
-        self.has_passed
-    }
-
     /// How long to wait for a mutant of this system: five times as long as for itself, at least 15 s, so that a probe has time to fail.
     pub(super) fn bring_up(&self) -> Duration {
         (5 * self.up).max(Duration::from_secs(15))
-    }
-
-    /// Why the run ended as it did.
-    pub(super) fn reason(&self) -> &str {
-        &self.reason
     }
 
     fn has(&self, finding: &Finding) -> bool {

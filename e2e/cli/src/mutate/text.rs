@@ -41,7 +41,7 @@ pub(super) fn render(study: &Study, is_list: bool) -> String {
 fn totals(study: &Study) -> String {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for judged in &study.mutants {
-        *counts.entry(group(&judged.fate)).or_default() += 1;
+        *counts.entry(judged.fate.words().0).or_default() += 1;
     }
     let some = |names: &[&'static str]| {
         let some = names.iter().filter_map(|name| Some(format!("{} {name}", counts.get(name)?)));
@@ -53,18 +53,4 @@ fn totals(study: &Study) -> String {
     let how = if how.is_empty() { String::new() } else { format!(" ({how})") };
     let others = if others.is_empty() { String::new() } else { format!(", {others}") };
     format!("{killed} killed{how}{others}")
-}
-
-fn group(fate: &Fate) -> &'static str {
-    match fate {
-        Fate::Refused { .. } => "refused",
-        Fate::Linted { .. } => "by lint",
-        Fate::Explained { .. } => "with their cause",
-        Fate::Failed { .. } => "by a failure",
-        Fate::Warned { .. } => "by a warning",
-        Fate::Survived => "survived",
-        Fate::NotHonoured => "not honoured on this target",
-        Fate::NotJudged { .. } => "not judged",
-        Fate::NotRun => "not run",
-    }
 }

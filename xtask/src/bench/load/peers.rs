@@ -11,8 +11,8 @@ pub(super) struct Peer {
     pub(super) name: &'static str,
     /// Connections, seconds.
     load: fn(u32, u32) -> String,
-    /// The arguments for a POST with the files of [`write_files`].
-    post: fn(&Path) -> Vec<String>,
+    /// The flags for a POST, and the file of [`write_files`] behind them.
+    post: (&'static [&'static str], &'static str),
     pub(super) says: Says,
 }
 
@@ -20,44 +20,35 @@ pub(super) const PEERS: [Peer; 4] = [
     Peer {
         name: "wrk",
         load: |connections, seconds| format!("-t1 -c{connections} -d{seconds}s"),
-        post: |directory| vec!["-s".to_owned(), file(directory, SCRIPT)],
+        post: (&["-s"], SCRIPT),
         says: Says { count: r"(\d+) requests in", errors: r"Non-2xx or 3xx responses: (\d+)", codes: &[0] },
     },
     Peer {
         name: "ab",
         load: |connections, seconds| format!("-q -k -c {connections} -t {seconds} -n 100000000"),
-        post: |directory| {
-            ["-T", "application/json", "-p"].map(str::to_owned).into_iter().chain([file(directory, BODY)]).collect()
-        },
+        post: (&["-T", "application/json", "-p"], BODY),
         says: Says { count: r"Complete requests:\s+(\d+)", errors: r"Non-2xx responses:\s+(\d+)", codes: &[0] },
     },
     Peer {
         name: "hey",
         load: |connections, seconds| format!("-c {connections} -z {seconds}s"),
-        post: post_file,
+        post: POST_FILE,
         says: Says { count: r"\[200\]\s+(\d+) responses", errors: r"\[[^2]\d\d\]\s+(\d+) responses", codes: &[0] },
     },
     Peer {
         name: "oha",
         load: |connections, seconds| format!("--no-tui -c {connections} -z {seconds}s"),
-        post: post_file,
+        post: POST_FILE,
         says: Says { count: r"\[200\] (\d+) responses", errors: r"\[[^2]\d\d\] (\d+) responses", codes: &[0] },
     },
 ];
 
 /// hey and oha agree on this.
-fn post_file(directory: &Path) -> Vec<String> {
-    let flags = ["-m", "POST", "-T", "application/json", "-D"].map(str::to_owned);
-    flags.into_iter().chain([file(directory, BODY)]).collect()
-}
+const POST_FILE: (&[&str], &str) = (&["-m", "POST", "-T", "application/json", "-D"], BODY);
 
 /// The body, and wrk's script.
 pub(super) const BODY: &str = "body.json";
 const SCRIPT: &str = "post.lua";
-
-fn file(directory: &Path, name: &str) -> String {
-    directory.join(name).display().to_string()
-}
 
 /// Writes the peers' input files.
 pub(super) fn write_files(directory: &Path) -> Result<()> {
@@ -83,9 +74,11 @@ impl Peer {
 
     pub(super) fn post(&self, args: &Args, url: &str, directory: &Path) -> Vec<String> {
         let mut arguments = self.get(args, url);
+        let (flags, name) = self.post;
+        let file = directory.join(name).display().to_string();
         // Before the URL, which comes last.
         let at = arguments.len() - 1;
-        arguments.splice(at..at, (self.post)(directory));
+        arguments.splice(at..at, flags.iter().map(|flag| (*flag).to_owned()).chain([file]));
         arguments
     }
 }
