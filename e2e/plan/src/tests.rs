@@ -90,6 +90,21 @@ fn base_with(old: &str, new: &str) -> String {
     BASE.replacen(old, new, 1)
 }
 
+/// The base with lines in the Deployment's `spec`, in the pod's, in the container, in a volume's place, or in the Service's.
+fn with(place: &str, lines: &str) -> String {
+    match place {
+        "workload" => base_with("  replicas: 2\n", &format!("  {lines}\n")),
+        "pod" => base_with("      volumes:\n", &format!("      {lines}\n      volumes:\n")),
+        "container" => base_with("          args: []\n", &format!("          {lines}\n")),
+        "volume" => base_with("emptyDir: {}", lines),
+        "service" => base_with(
+            "  selector: {app: backend}\n  ports",
+            &format!("  {lines}\n  selector: {{app: backend}}\n  ports"),
+        ),
+        _ => panic!("{place}"),
+    }
+}
+
 fn manifest(file: &str, text: &str) -> Manifest {
     Manifest { file: file.into(), text: text.into() }
 }

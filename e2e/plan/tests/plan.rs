@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use e2e_plan::{
-    Component, Identity, Input, Plan, ProbeAction, Value, Volume,
+    Identity, Input, Plan, ProbeAction, Value, Volume,
     manifests::{self, Sources},
     target::Target,
 };
@@ -27,10 +27,6 @@ fn plan_of(overlays: &[&str], sets: &[&str], replicas: &[(&str, u32)]) -> Plan {
     Plan::from_manifests(input).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn component<'a>(plan: &'a Plan, name: &str) -> &'a Component {
-    plan.components.iter().find(|component| component.name == name).unwrap_or_else(|| panic!("no component {name}"))
-}
-
 #[test]
 fn six_pods_in_the_order_of_their_needs() {
     let plan = plan(&[], &[]);
@@ -49,9 +45,9 @@ fn six_pods_in_the_order_of_their_needs() {
     ] {
         assert!(position(first) < position(later), "{first} starts before {later}");
     }
-    assert_eq!(component(&plan, "backend").depends_on, ["postgres", "redis"]);
-    assert_eq!(component(&plan, "nginx").depends_on, ["backend"]);
-    assert_eq!(component(&plan, "postgres").depends_on, Vec::<String>::new());
+    assert_eq!(plan.component("backend").unwrap().depends_on, ["postgres", "redis"]);
+    assert_eq!(plan.component("nginx").unwrap().depends_on, ["backend"]);
+    assert_eq!(plan.component("postgres").unwrap().depends_on, Vec::<String>::new());
 }
 
 #[test]
@@ -72,7 +68,7 @@ fn every_component_has_probes_limits_and_a_service() {
 #[test]
 fn the_backend_as_declared() {
     let plan = plan(&[], &[]);
-    let backend = component(&plan, "backend");
+    let backend = plan.component("backend").unwrap();
     assert_eq!(backend.pod.termination_grace, Duration::from_secs(15));
     let container = &backend.pod.containers[0];
     assert_eq!(container.resources.memory_limit_bytes, Some(256 << 20));
@@ -91,7 +87,7 @@ fn the_backend_as_declared() {
 #[test]
 fn nginx_reads_its_configuration_from_a_file() {
     let plan = plan(&[], &[]);
-    let nginx = component(&plan, "nginx");
+    let nginx = plan.component("nginx").unwrap();
     let Volume::Files(files) = &nginx.pod.volumes["config"] else { panic!("config holds no files") };
     let text = files.iter().find(|file| file.path == Path::new("nginx.conf")).map(|file| &file.content);
     assert!(matches!(text, Some(Value::Plain(text)) if text.contains("server backend:8000")), "{text:?}");
@@ -111,7 +107,7 @@ fn secrets_are_made_up_and_not_shown() {
 #[test]
 fn overrides() {
     let plan = plan(&["backend.env.BACKEND_POOL_SIZE=1"], &[("backend", 3)]);
-    let backend = component(&plan, "backend");
+    let backend = plan.component("backend").unwrap();
     assert_eq!(backend.replicas, 3);
     let env: BTreeMap<_, _> = backend.pod.containers[0].resolve(&Identity::default()).env.into_iter().collect();
     assert_eq!(env["BACKEND_POOL_SIZE"], "1");
@@ -122,21 +118,19 @@ fn each_pod_of_a_sharded_postgres_is_a_shard_of_its_own_name() {
     for shards in [2, 4] {
         let sharded = format!("fixtures/sharded/{shards}");
         let plan = plan_of(&["fixtures/overlays/slow-commits", &sharded], &[], &[]);
-        let postgres = component(&plan, "postgres");
+        let postgres = plan.component("postgres").unwrap();
         assert_eq!(postgres.replicas, shards);
         assert!(
             postgres.pod.containers[0].args.contains(&"commit_delay=50000".to_owned()),
             "a fault reaches every shard"
         );
-        let targets = [Target::Docker, Target::Local, Target::K8s];
-        assert!(
-            targets.iter().flat_map(|target| plan.warnings(*target)).all(|warning| warning.path != "spec.serviceName")
-        );
+        let mut warnings = Target::ALL.into_iter().flat_map(|target| plan.warnings(target));
+        assert!(warnings.all(|warning| warning.path != "spec.serviceName"));
         let named = plan.services.iter().find(|service| service.names_pods_of(postgres)).expect("the pods have names");
         let pods = (0..shards).map(|shard| format!("postgres-{shard}.{}:5432", named.name));
         let expected = Value::Plain(pods.collect::<Vec<_>>().join(","));
         for (name, variable) in [("backend", "BACKEND_POSTGRES"), ("engine", "ENGINE_POSTGRES")] {
-            let component = component(&plan, name);
+            let component = plan.component(name).unwrap();
             let found = component.pod.containers[0].env.iter().find(|found| found.name == variable);
             assert_eq!(found.map(|found| &found.value), Some(&expected));
             assert!(component.depends_on.contains(&"postgres".to_owned()), "{name} starts after it");
@@ -147,7 +141,7 @@ fn each_pod_of_a_sharded_postgres_is_a_shard_of_its_own_name() {
 #[test]
 fn each_pod_of_a_durable_postgres_has_a_claim() {
     let plan = plan_of(&["fixtures/sharded/2", "fixtures/durable"], &[], &[]);
-    let data = &component(&plan, "postgres").pod.volumes["data"];
+    let data = &plan.component("postgres").unwrap().pod.volumes["data"];
     assert_eq!(*data, e2e_plan::Volume::Persistent { name: "data".to_owned(), per_pod: true });
 }
 

@@ -10,12 +10,12 @@ mod refused;
 mod text;
 
 /// A directory with files, which goes with the value.
-pub(crate) fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn directory<T: AsRef<str>>(files: &[(&str, T)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(path, text.as_ref()).unwrap();
     }
     dir
 }
@@ -25,7 +25,7 @@ fn map(name: &str, value: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{value: '{value}'}}\n")
 }
 
-fn read_at(root: &Path, paths: &[&str], overlays: &[&str]) -> Result<Plan, Errors> {
+pub(crate) fn read_at(root: &Path, paths: &[&str], overlays: &[&str]) -> Result<Plan, Errors> {
     let sources = Sources { paths: paths.iter().map(PathBuf::from).collect(), ..Sources::default() };
     let overlays: Vec<PathBuf> = overlays.iter().map(|overlay| root.join(overlay)).collect();
     Plan::of(read(root, &sources, &overlays))
@@ -37,7 +37,7 @@ fn names(plan: &Plan) -> Vec<String> {
     plan.objects.iter().map(name).collect()
 }
 
-fn error_of(files: &[(&str, &str)], paths: &[&str], overlays: &[&str]) -> String {
+fn error_of<T: AsRef<str>>(files: &[(&str, T)], paths: &[&str], overlays: &[&str]) -> String {
     let dir = directory(files);
     let error = read_at(dir.path(), paths, overlays).unwrap_err().to_string();
     error.replace(&format!("{}/", dir.path().display()), "")
@@ -63,8 +63,8 @@ fn every_file_of_a_directory_by_name() {
 #[test]
 fn files_and_directories_in_the_order_in_which_they_are_named() {
     let (a, b, c) = (map("a", ""), map("b", ""), map("c", ""));
-    let dir =
-        directory(&[("one.yaml", &a), ("values.yaml", "unrelated: true"), ("dir/b.yaml", &b), ("dir/c.yaml", &c)]);
+    let files = [("one.yaml", a.as_str()), ("values.yaml", "unrelated: true"), ("dir/b.yaml", &b), ("dir/c.yaml", &c)];
+    let dir = directory(&files);
     let plan = read_at(dir.path(), &["dir", "one.yaml"], &[]).unwrap();
     assert_eq!(names(&plan), ["b of dir/b.yaml", "c of dir/c.yaml", "a of one.yaml"]);
 }
@@ -117,7 +117,7 @@ fn value(plan: &Plan, name: &str) -> String {
 #[test]
 fn an_overlay_of_plain_files() {
     let files = [("base/a.yaml", map("a", "old")), ("over/a.yaml", map("a", "new")), ("over/b.yaml", map("b", ""))];
-    let dir = directory(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let dir = directory(&files);
     let plan = read_at(dir.path(), &["base"], &["over"]).unwrap();
     assert_eq!((value(&plan, "a").as_str(), plan.objects.len()), ("new", 2));
 }
@@ -145,7 +145,7 @@ fn overlays_with_a_kustomization(#[case] overlays: &[&str], #[case] expected: &s
         ("loose/kustomization.yaml", patch("loose")),
         ("component/kustomization.yaml", format!("kind: Component\n{}", patch("component"))),
     ];
-    let dir = directory(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let dir = directory(&files);
     let plan = read_at(dir.path(), &["base"], overlays).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(value(&plan, "a"), expected);
     let has_more = overlays.iter().any(|overlay| matches!(*overlay, "top" | "twice"));
@@ -157,7 +157,7 @@ fn overlays_with_a_kustomization(#[case] overlays: &[&str], #[case] expected: &s
 fn an_overlay_on_no_directory_is_not_left_to_kustomize() {
     let over = "patches: [{patch: '[]', target: {kind: ConfigMap}}]\nreplacements: [{path: r.yaml}]";
     let files = [("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over.to_owned())];
-    let error = error_of(&files.each_ref().map(|(name, text)| (*name, text.as_str())), &["base"], &["over"]);
+    let error = error_of(&files, &["base"], &["over"]);
     assert!(error.contains("what the overlay builds on: name it under `resources`"), "{error}");
 }
 
@@ -166,7 +166,7 @@ fn an_overlay_on_no_directory_is_not_left_to_kustomize() {
 fn what_is_missing_is_told_beside_what_is_beyond() {
     let over = "patches: [{path: gone.yaml}]\nreplacements: [{path: r.yaml}]";
     let files = [("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over.to_owned())];
-    let error = error_of(&files.each_ref().map(|(name, text)| (*name, text.as_str())), &["base"], &["over"]);
+    let error = error_of(&files, &["base"], &["over"]);
     for part in ["2 errors", "`replacements` is built by kustomize alone", "`gone.yaml` does not exist"] {
         assert!(error.contains(part), "{error}");
     }
@@ -306,7 +306,6 @@ fn bad_overlays(#[case] files: &[(&str, &str)], #[case] expected: &str) {
         .iter()
         .map(|(name, text)| (*name, if text.len() == 1 { map(text, "") } else { (*text).to_owned() }))
         .collect();
-    let maps: Vec<(&str, &str)> = maps.iter().map(|(name, text)| (*name, text.as_str())).collect();
     assert_eq!(error_of(&maps, &["base"], &["x"]), expected);
 }
 

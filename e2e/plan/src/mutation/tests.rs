@@ -1,15 +1,9 @@
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use rstest::rstest;
 
 use super::*;
-use crate::{
-    Plan,
-    manifests::{self, Sources},
-};
+use crate::manifests::tests::{directory, read_at};
 
 const SYSTEM: &str = "\
 apiVersion: v1
@@ -48,18 +42,10 @@ spec:
       volumes: [{name: config, configMap: {name: shop}}]
 ";
 
-/// A directory with the manifests, the plan's objects, and their mutants.
-fn system(text: &str) -> (tempfile::TempDir, Vec<Object>, Vec<Mutant>) {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("shop.yaml"), text).unwrap();
-    let objects = objects(directory.path(), Path::new("shop.yaml"), &[]).unwrap();
-    let mutants = mutants(&objects);
-    (directory, objects, mutants)
-}
-
-fn objects(root: &Path, manifests: &Path, overlays: &[PathBuf]) -> Result<Vec<Object>, String> {
-    let sources = Sources { paths: vec![manifests.to_owned()], ..Sources::default() };
-    Plan::of(manifests::read(root, &sources, overlays)).map(|plan| plan.objects).map_err(|errors| errors.to_string())
+/// The mutants of a manifest.
+fn mutants_of(text: &str) -> Vec<Mutant> {
+    let directory = directory(&[("shop.yaml", text)]);
+    mutants(&read_at(directory.path(), &["shop.yaml"], &[]).unwrap().objects)
 }
 
 #[rstest]
@@ -84,7 +70,7 @@ fn objects(root: &Path, manifests: &Path, overlays: &[PathBuf]) -> Result<Vec<Ob
 #[case::timeout("probe-timeout {app}/readinessProbe/timeoutSeconds", "1")]
 #[case::volume("volume-missing {pod}/volumes/0/configMap/name", "shop-missing")]
 fn a_mistake_is_made_where_there_is_room_for_it(#[case] place: &str, #[case] expected: &str) {
-    let (_directory, _, mutants) = system(SYSTEM);
+    let mutants = mutants_of(SYSTEM);
     let pod = "/spec/template/spec";
     let place = place.replace("{app}", "{pod}/containers/0").replace("{pod}", pod);
     let found = mutants.iter().find(|mutant| format!("{} {}", mutant.operator, mutant.pointer) == place);
@@ -101,14 +87,14 @@ fn a_mistake_is_made_where_there_is_room_for_it(#[case] place: &str, #[case] exp
 #[case::a_threshold_that_is_one_already("probe-threshold", "livenessProbe")]
 #[case::a_file("config-value", "app.conf")]
 fn no_mutant_is_made_that_changes_nothing_or_anything(#[case] operator: &str, #[case] place: &str) {
-    let (_directory, _, mutants) = system(SYSTEM);
+    let mutants = mutants_of(SYSTEM);
     let is_it = |mutant: &&Mutant| mutant.operator.to_string() == operator && mutant.pointer.contains(place);
     assert_eq!(mutants.iter().find(is_it), None);
 }
 
 #[test]
 fn a_confidential_value_is_not_shown() {
-    let (_directory, _, mutants) = system(&SYSTEM.replace("value: db", "value: hunter2"));
+    let mutants = mutants_of(&SYSTEM.replace("value: db", "value: hunter2"));
     let shown: Vec<String> = mutants.iter().map(ToString::to_string).collect();
     assert!(!shown.iter().any(|text| text.contains("hunter2")), "{shown:#?}");
 }
@@ -117,18 +103,18 @@ fn a_confidential_value_is_not_shown() {
 #[test]
 fn overlays_make_the_change() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let manifests = Path::new("manifests");
-    let original = objects(&root, manifests, &[]).unwrap();
+    let original = read_at(&root, &["manifests"], &[]).unwrap().objects;
     let mutants = mutants(&original);
     let operators: BTreeSet<Operator> = mutants.iter().map(|mutant| mutant.operator).collect();
     assert!(mutants.len() >= 100 && operators.len() >= 20, "{} mutants by {operators:?}", mutants.len());
     let directory = tempfile::tempdir().unwrap();
+    let overlay = directory.path().to_str().unwrap();
     let mut made = 0;
     for mutant in mutants.iter().step_by(5) {
         std::fs::write(directory.path().join("kustomization.yaml"), mutant.kustomization()).unwrap();
         // Some mistakes are refused, which is the best that can be said of them.
-        let Ok(changed) = objects(&root, manifests, &[directory.path().to_owned()]) else { continue };
-        let differ: Vec<&Object> = changed.iter().filter(|object| !original.contains(object)).collect();
+        let Ok(changed) = read_at(&root, &["manifests"], &[overlay]) else { continue };
+        let differ: Vec<&Object> = changed.objects.iter().filter(|object| !original.contains(object)).collect();
         let [one] = differ[..] else { panic!("{mutant}: {differ:?} differ") };
         let expected = match &mutant.change {
             Change::Add(value) | Change::Replace(value) => Some(value),

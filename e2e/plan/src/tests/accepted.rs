@@ -11,10 +11,6 @@ fn with(documents: &str) -> String {
     format!("{BASE}---\n{documents}")
 }
 
-fn component<'a>(plan: &'a Plan, name: &str) -> &'a Component {
-    plan.components.iter().find(|component| component.name == name).unwrap_or_else(|| panic!("no component {name}"))
-}
-
 /// What a target is said not to honour of an object.
 pub(super) fn notes(plan: &Plan, target: Target, object: &str) -> Vec<String> {
     let warnings = plan.warnings(target).into_iter().filter(|warning| warning.object == object);
@@ -47,7 +43,7 @@ fn every_kind_of_workload(#[case] version: &str, #[case] kind: &str, #[case] spe
     let plan = plan_of(&format!(
         "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x, labels: {{app: x}}}}\nspec: {{{spec}}}\n"
     ));
-    let component = component(&plan, "x");
+    let component = plan.component("x").unwrap();
     assert_eq!((component.kind.as_str(), component.replicas), (kind, replicas));
     assert_eq!(plan.objects[0].component.as_deref(), Some("x"));
 }
@@ -65,7 +61,7 @@ fn what_becomes_of_containers_that_end(
     #[case] expected: Restart,
 ) {
     let plan = plan_of(&format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}\n"));
-    assert_eq!(component(&plan, "x").pod.restart, expected);
+    assert_eq!(plan.component("x").unwrap().pod.restart, expected);
 }
 
 /// As helm writes large numbers: kubectl makes JSON of them that has no fractions.
@@ -77,8 +73,8 @@ fn whole_numbers_may_be_spelt_as_floats() {
         "template: {metadata: {labels: {app: x}}, spec: {containers: [{name: x, image: x, ",
         "resources: {limits: {memory: 1.28e+08}}}]}}}\n",
     )));
-    assert_eq!(component(&plan, "x").replicas, 3);
-    assert_eq!(component(&plan, "x").pod.containers[0].resources.memory_limit_bytes, Some(128_000_000));
+    assert_eq!(plan.component("x").unwrap().replicas, 3);
+    assert_eq!(plan.component("x").unwrap().pod.containers[0].resources.memory_limit_bytes, Some(128_000_000));
     let class = plan.objects.iter().find(|object| object.name == "high").unwrap();
     assert_eq!(class.json["value"].to_string(), "1000000");
 }
@@ -93,7 +89,7 @@ fn a_selector_of_a_job_that_selects_its_own_pods(#[case] selector: &str) {
     let job = format!(
         "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: migrate}}\nspec:\n  selector: {selector}\n  template: {{spec: {{restartPolicy: Never, containers: [{{name: m, image: x}}]}}}}\n"
     );
-    assert_eq!(component(&plan_of(&job), "migrate").kind, "Job");
+    assert_eq!(plan_of(&job).component("migrate").unwrap().kind, "Job");
 }
 
 /// The rules of today's fields do not hold of those that an older version had in their place.
@@ -132,7 +128,7 @@ fn fields_of_an_older_version(#[case] version: &str, #[case] kind: &str, #[case]
 )]
 fn versions_that_only_older_clusters_have(#[case] version: &str, #[case] kind: &str, #[case] expected: &str) {
     let plan = plan_of(&with(&format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{}}\n")));
-    for target in [Target::Docker, Target::Local, Target::K8s] {
+    for target in Target::ALL {
         assert!(notes(&plan, target, &format!("{kind}/x")).contains(&expected.to_owned()), "{target:?}");
     }
 }
@@ -143,7 +139,7 @@ fn a_quantity_of_null_is_none() {
     let plan = plan_of(
         &base_with("limits: {cpu: 500m, memory: 128Mi}", "limits: {cpu: , memory: 128Mi}").replace("cpu: 100m, ", ""),
     );
-    let resources = &component(&plan, "backend").pod.containers[0].resources;
+    let resources = &plan.component("backend").unwrap().pod.containers[0].resources;
     assert_eq!((resources.cpu_limit_millis, resources.memory_limit_bytes), (Some(0), Some(128 << 20)));
 }
 
@@ -151,7 +147,7 @@ fn a_quantity_of_null_is_none() {
 fn a_name_is_made_of_its_prefix() {
     let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: migrate-}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: m, image: x}]}}}\n";
     let plan = plan_of(&with(job));
-    assert_eq!(component(&plan, "migrate").kind, "Job");
+    assert_eq!(plan.component("migrate").unwrap().kind, "Job");
     let metadata = &plan.objects.last().unwrap().json["metadata"];
     assert_eq!(*metadata, serde_json::json!({"name": "migrate"}));
 }
@@ -340,7 +336,7 @@ fn equal_settings_of_two_namespaces_are_not_those_of_a_third() {
         )
     };
     let plan = plan_of(&(of("b", "info") + &of("c", "info") + &of("a", "debug")));
-    let level = |name: &str| component(&plan, name).pod.containers[0].env[0].value.clone();
+    let level = |name: &str| plan.component(name).unwrap().pod.containers[0].env[0].value.clone();
     assert_eq!(["a", "b", "c"].map(level), ["debug", "info", "info"].map(|level| Value::Plain(level.to_owned())));
     assert_eq!(plan.objects.iter().filter(|object| object.kind == "ConfigMap").count(), 2);
 }
@@ -382,7 +378,7 @@ fn of_a_key_that_is_there_twice_the_last_one_counts() {
 fn colons_in_paths_and_keys_without_values() {
     let text = base_with("mountPath: /tmp}", "mountPath: '/tmp:x'}").replacen("  level: info\n", "  level:\n", 1);
     let plan = plan_of(&text);
-    let container = &component(&plan, "backend").pod.containers[0];
+    let container = &plan.component("backend").unwrap().pod.containers[0];
     assert_eq!(container.mounts[1].path, "/tmp:x");
     let level = container.env.iter().find(|variable| variable.name == "LEVEL").map(|variable| &variable.value);
     assert_eq!(level, Some(&Value::Plain(String::new())));

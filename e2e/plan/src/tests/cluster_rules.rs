@@ -11,26 +11,12 @@ use super::*;
 
 /// An object of a kind with a spec in flow style.
 fn object(version: &str, kind: &str, spec: &str) -> String {
-    format!("{BASE}---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}\n")
+    document(version, kind, &format!("spec: {spec}"))
 }
 
 /// A document with what stands beside its metadata.
 fn document(version: &str, kind: &str, rest: &str) -> String {
     format!("{BASE}---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\n{rest}\n")
-}
-
-/// The base with lines at the end of its Deployment's or its Service's spec.
-fn with(place: &str, lines: &str) -> String {
-    match place {
-        "deployment" => base_with("  replicas: 2\n", &format!("  replicas: 2\n  {lines}\n")),
-        "pod" => base_with("      volumes:\n", &format!("      {lines}\n      volumes:\n")),
-        "container" => base_with("          args: []\n", &format!("          {lines}\n")),
-        "service" => base_with(
-            "  selector: {app: backend}\n  ports",
-            &format!("  {lines}\n  selector: {{app: backend}}\n  ports"),
-        ),
-        _ => panic!("{place}"),
-    }
 }
 
 /// A rule, by a text that breaks it and one beside it that does not.
@@ -42,31 +28,31 @@ fn assert_rule(refused: &str, message: &str, taken: &str) {
 
 #[rstest]
 #[case::recreate(
-    "deployment",
+    "workload",
     "strategy: {type: Recreate, rollingUpdate: {maxSurge: 1}}",
     "strategy: {type: Recreate}",
     "spec.strategy.rollingUpdate: type Recreate has no rollingUpdate; remove it, or change the type"
 )]
 #[case::no_step(
-    "deployment",
+    "workload",
     "strategy: {rollingUpdate: {maxSurge: 0%, maxUnavailable: 0}}",
     "strategy: {rollingUpdate: {maxSurge: 0}}",
     "spec.strategy.rollingUpdate.maxUnavailable: maxUnavailable and maxSurge are both 0, so that no pod can be replaced; raise one of the two"
 )]
 #[case::more_than_all(
-    "deployment",
+    "workload",
     "strategy: {rollingUpdate: {maxUnavailable: 110%}}",
     "strategy: {rollingUpdate: {maxSurge: 200%}}",
     "spec.strategy.rollingUpdate.maxUnavailable: 110% is more than all; write at most `100%`"
 )]
 #[case::step(
-    "deployment",
+    "workload",
     "strategy: {rollingUpdate: {maxSurge: few}}",
     "strategy: {rollingUpdate: {maxSurge: 3}}",
     "spec.strategy.rollingUpdate.maxSurge: `few` is not a percentage; write a number without quotes, or one such as `\"25%\"`"
 )]
 #[case::progress(
-    "deployment",
+    "workload",
     "progressDeadlineSeconds: 5\n  minReadySeconds: 5",
     "progressDeadlineSeconds: 6\n  minReadySeconds: 5",
     "spec.progressDeadlineSeconds: progressDeadlineSeconds (600 by default) is not above minReadySeconds; raise progressDeadlineSeconds, or lower minReadySeconds"

@@ -89,7 +89,7 @@ fn bytes_that_are_no_text_are_replaced_in_variables(#[case] field: &str) {
     let resolved = plan.components[0].pod.containers[0].resolve(&Identity::default());
     assert_eq!(resolved.env, [("KEY".to_owned(), "a\u{fffd}\u{fffd}\u{fffd}\u{fffd}b".to_owned())]);
     assert!(!format!("{plan:?}").contains("a\u{fffd}"), "a Secret is shown");
-    for target in [Target::Docker, Target::Local, Target::K8s] {
+    for target in Target::ALL {
         let notes = notes(&plan, target, "Pod/x");
         assert!(notes.len() == 1 && notes[0].contains("key `KEY` of `bin` is not UTF-8"), "{notes:?}");
         assert!(notes[0].ends_with("; if the manifest has plain text there, write it under `stringData`"), "{notes:?}");
@@ -131,6 +131,18 @@ fn a_sub_path_of_variables() {
     assert_eq!((mount.sub_path.as_deref(), mount.expand_sub_path), (Some("backend-1/x"), false));
 }
 
+fn outside(kind: &'static str, name: &str, key: &str, value: &str) -> OutsideObject {
+    let values = vec![(key.to_owned(), value.as_bytes().to_vec())];
+    OutsideObject { kind, name: name.into(), file: ".config/e2e.toml".into(), values }
+}
+
+/// The plan of one file and of what is given from outside.
+fn plan_given(text: &str, given: Vec<OutsideObject>) -> Plan {
+    let objects = Objects::read(&[manifest("app.yaml", text)]);
+    let generate = &mut |_: &str, _: &str| String::new();
+    Plan::from_manifests(Input { objects, sets: Vec::new(), replicas: BTreeMap::new(), given, generate }).unwrap()
+}
+
 #[test]
 fn secrets_from_outside_are_told_and_given() {
     let text = base_with("{name: keys, key: password}", "{name: pg, key: password}")
@@ -146,17 +158,8 @@ fn secrets_from_outside_are_told_and_given() {
              Secret `pg` in the manifests; give it in .config/e2e.toml: `[secret.\"pg\"]` with `\"password\" = { env = \"...\" }`",
         ]
     );
-    let given = |kind, name: &str, key: &str, value: &str| OutsideObject {
-        kind,
-        name: name.into(),
-        file: ".config/e2e.toml".into(),
-        values: vec![(key.into(), value.as_bytes().to_vec())],
-    };
-    let given = vec![given("Secret", "pg", "password", "hunter3"), given("ConfigMap", "seting", "A", "b")];
-    let objects = Objects::read(&[manifest("app.yaml", &text)]);
-    let input =
-        Input { objects, sets: Vec::new(), replicas: BTreeMap::new(), given, generate: &mut |_, _| String::new() };
-    let plan = Plan::from_manifests(input).unwrap();
+    let given = vec![outside("Secret", "pg", "password", "hunter3"), outside("ConfigMap", "seting", "A", "b")];
+    let plan = plan_given(&text, given);
     assert_eq!(plan.missing, []);
     let env = plan.components[0].pod.containers[0].resolve(&Identity::default()).env;
     assert!(
@@ -177,12 +180,7 @@ fn what_is_given_is_for_every_namespace() {
              env: [{{name: A, valueFrom: {{secretKeyRef: {{name: pg, key: password}}}}}}]}}]}}\n---\n"
         )
     };
-    let values = vec![("password".to_owned(), b"hunter3".to_vec())];
-    let given = vec![OutsideObject { kind: "Secret", name: "pg".into(), file: ".config/e2e.toml".into(), values }];
-    let objects = Objects::read(&[manifest("app.yaml", &(of("a") + &of("b")))]);
-    let input =
-        Input { objects, sets: Vec::new(), replicas: BTreeMap::new(), given, generate: &mut |_, _| String::new() };
-    let plan = Plan::from_manifests(input).unwrap();
+    let plan = plan_given(&(of("a") + &of("b")), vec![outside("Secret", "pg", "password", "hunter3")]);
     assert_eq!(plan.missing, []);
     for component in &plan.components {
         let env = component.pod.containers[0].resolve(&Identity::default()).env;
@@ -196,11 +194,7 @@ fn what_is_given_is_for_every_namespace() {
 #[case::another_key("Secret", "password", "")]
 #[case::no_secret("ConfigMap", ".dockerconfigjson", "")]
 fn the_type_of_what_is_given(#[case] kind: &'static str, #[case] key: &str, #[case] expected: &str) {
-    let values = vec![(key.to_owned(), b"{\"auths\": {}}".to_vec())];
-    let given = vec![OutsideObject { kind, name: "x".into(), file: ".config/e2e.toml".into(), values }];
-    let (objects, generate) = (Objects::read(&[manifest("app.yaml", BASE)]), &mut |_: &str, _: &str| String::new());
-    let input = Input { objects, sets: Vec::new(), replicas: BTreeMap::new(), given, generate };
-    let plan = Plan::from_manifests(input).unwrap();
+    let plan = plan_given(BASE, vec![outside(kind, "x", key, "{\"auths\": {}}")]);
     let object = plan.objects.iter().find(|object| object.name == "x").unwrap();
     assert_eq!(object.json["type"].as_str().unwrap_or_default(), expected);
 }

@@ -17,21 +17,6 @@ fn added(text: &str, target: Target) -> Vec<(String, String)> {
     warnings(text, target).into_iter().filter(|warning| !base.contains(warning)).collect()
 }
 
-/// A line in the Deployment's `spec`, in the pod's, in the container, or in the Service's.
-fn with(place: &str, line: &str) -> String {
-    match place {
-        "workload" => base_with("  replicas: 2\n", &format!("  {line}\n")),
-        "pod" => base_with("      volumes:\n", &format!("      {line}\n      volumes:\n")),
-        "container" => base_with("          args: []\n", &format!("          {line}\n")),
-        "volume" => base_with("emptyDir: {}", line),
-        "service" => base_with(
-            "  selector: {app: backend}\n  ports",
-            &format!("  {line}\n  selector: {{app: backend}}\n  ports"),
-        ),
-        _ => panic!("{place}"),
-    }
-}
-
 #[test]
 fn the_base() {
     let paths = |target| warnings(BASE, target).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
@@ -71,8 +56,8 @@ fn the_base() {
     "lifecycle: {stopSignal: SIGUSR1}",
     "spec.template.spec.containers[app].lifecycle.stopSignal"
 )]
-#[case::host_port("container", "tty: true", "spec.template.spec.containers[app].tty")]
-#[case::pull_policy(
+#[case::terminal("container", "tty: true", "spec.template.spec.containers[app].tty")]
+#[case::proc_mount(
     "container",
     "securityContext: {procMount: Default}",
     "spec.template.spec.containers[app].securityContext.procMount"

@@ -110,7 +110,6 @@ fn there_is_no_helm() {
 }
 
 /// Without helm on this machine: what it is asked for, and what becomes of its answers.
-
 #[test]
 fn helm_is_asked_for_hooks_and_definitions_too() {
     let script = "#!/bin/sh\necho \"$@\" >> asked\ncase $1 in\nshow) echo 'name: shop';;\n*) echo '---'\necho '# Source: shop/templates/a.yaml'\n\

@@ -161,7 +161,7 @@ fn a_deep_definition() {
 
 #[test]
 fn text_that_is_not_utf8() {
-    let dir = directory(&[]);
+    let dir = directory::<&str>(&[]);
     fs::write(dir.path().join("a.yaml"), [0xff]).unwrap();
     let message = read_at(dir.path(), &["."], &[]).unwrap_err().to_string();
     assert!(message.starts_with("a.yaml: cannot be read"), "{message}");

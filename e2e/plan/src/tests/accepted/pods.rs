@@ -110,11 +110,11 @@ fn a_job_comes_before_those_that_share_what_it_prepares() {
     ]
     .concat();
     let plan = plan_of(&text);
-    assert_eq!(component(&plan, "app").depends_on, ["db", "migrate"]);
+    assert_eq!(plan.component("app").unwrap().depends_on, ["db", "migrate"]);
     // What seeds through the application waits for it, and not the other way round.
-    assert_eq!(component(&plan, "seed").depends_on, ["app"]);
-    assert_eq!(component(&plan, "migrate").depends_on, ["db"]);
-    assert_eq!(component(&plan, "web").depends_on, ["app", "seed"]);
+    assert_eq!(plan.component("seed").unwrap().depends_on, ["app"]);
+    assert_eq!(plan.component("migrate").unwrap().depends_on, ["db"]);
+    assert_eq!(plan.component("web").unwrap().depends_on, ["app", "seed"]);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn hooks_ask_a_port_of_the_pod_run_a_command_or_sleep() {
 #[test]
 fn a_negative_grace_period_is_a_second() {
     let plan = plan_of(&base_with("      volumes:\n", "      terminationGracePeriodSeconds: -1\n      volumes:\n"));
-    assert_eq!(component(&plan, "backend").pod.termination_grace, Duration::from_secs(1));
+    assert_eq!(plan.component("backend").unwrap().pod.termination_grace, Duration::from_secs(1));
     let note = "spec.template.spec.terminationGracePeriodSeconds: a negative time counts as 1 s, as in a cluster since Kubernetes 1.27";
     assert_eq!(notes(&plan, Target::K8s, "Deployment/backend"), [note]);
 }
