@@ -198,13 +198,7 @@ fn suites_that_end_oddly(#[case] script: &str, #[case] reason: &str) {
         assert!(text.contains(reason), "`{reason}` is not in\n{text}");
     }
     assert!(run.join("evidence/pods.json").exists());
-    let again = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["report", "--check"])
-        .arg(&run)
-        .arg("--root")
-        .arg(project.root())
-        .output()
-        .unwrap();
+    let again = support::xtask_in(project.root(), &["report", "--check"]).arg(&run).output().unwrap();
     support::expect(&again, 0, &[]);
     project.expect_nothing_left();
 }

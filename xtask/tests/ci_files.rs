@@ -1,18 +1,16 @@
 //! The workflow of this repository and the action for others: whatever can be known of them without GitHub.
 
+mod support;
+
 use std::{
     io::Write as _,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use rstest::rstest;
 use serde_json::Value;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+use support::{help, root};
 
 fn read(file: &str) -> Value {
     serde_saphyr::from_str(&std::fs::read_to_string(root().join(file)).unwrap()).unwrap()
@@ -28,12 +26,6 @@ fn steps() -> Vec<Value> {
 
 fn scripts() -> Vec<String> {
     steps().iter().filter_map(|step| step["run"].as_str().map(str::to_owned)).collect()
-}
-
-fn help(verb: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args([verb, "--help"]).output().unwrap();
-    assert!(output.status.success(), "there is no verb `{verb}`");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// An expression in a script would be pasted into it before the shell reads it: values come as variables.

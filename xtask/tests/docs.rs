@@ -1,17 +1,11 @@
 //! What docs/configuration.md lists is all that there is: the flags of a run, and the environment variables.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod support;
+
+use std::{collections::BTreeSet, fs};
 
 use regex::Regex;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+use support::{help, root};
 
 fn page() -> String {
     fs::read_to_string(root().join("docs/configuration.md")).unwrap()
@@ -24,8 +18,7 @@ fn matches(pattern: &str, text: &str) -> BTreeSet<String> {
 
 /// The flags that a verb has of its own.
 fn flags(verb: &str) -> BTreeSet<String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args([verb, "--help"]).output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
+    let help = help(verb);
     let mut flags = matches(r"(?m)^ +(?:-\w, )?--([a-z-]+)", &help);
     // Those of every verb stand above the table.
     assert!(["help", "root", "runs"].iter().all(|flag| flags.remove(*flag)), "{help}");

@@ -2,13 +2,13 @@
 
 use std::{
     ffi::OsStr,
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     os::unix::ffi::OsStrExt,
     process::{Command, Output},
     time::{Duration, Instant},
 };
 
+use probed::{Reply, Server};
 use rstest::rstest;
 
 /// Three seconds are promised for the default timeout; the rest is the program's own start on a busy machine.
@@ -24,25 +24,6 @@ fn doctor<S: AsRef<OsStr>>(arguments: &[S]) -> (Output, i32) {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A server that answers each request with what a function makes of it, until the test's process ends.
-fn serve(answer: impl Fn(&str, &mut dyn Write) + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut request = [0; 4096];
-            let count = stream.read(&mut request).unwrap_or(0);
-            answer(&text(&request[..count]), &mut stream);
-        }
-    });
-    address
-}
-
-/// A write to a client that went away is of no matter.
-fn say(stream: &mut dyn Write, bytes: &[u8]) {
-    let _ = stream.write_all(bytes);
 }
 
 #[rstest]
@@ -70,16 +51,17 @@ fn arguments_that_are_no_text_are_wrong_input() {
     assert_eq!(code, 2, "{}", text(&output.stderr));
 }
 
-#[test]
-fn a_host_allow_list_is_told_as_json_and_as_text() {
-    let address = serve(|request, stream| {
-        let known = request.lines().any(|line| line.starts_with("Host: localhost:"));
-        say(stream, if known { b"HTTP/1.1 200 OK\r\n\r\nOK" } else { b"HTTP/1.1 400 Bad Request\r\n\r\nno" });
-    });
-    let url = format!("http://{address}/health");
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_allow_list_is_told_as_json_and_as_text() {
+    let answer = |request: &probed::Request| match request.lines().any(|line| line.starts_with("Host: localhost:")) {
+        true => Reply::status(200, "OK"),
+        false => Reply::status(400, "no"),
+    };
+    let server = Server::start(answer).await;
+    let url = format!("http://{}/health", server.address);
     let (output, code) = doctor(&["--url", &url, "--pod-ip", "10.244.0.9", "--format", "json"]);
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let port = address.port();
+    let port = server.address.port();
     assert_eq!(code, 1, "{found:#}");
     assert_eq!(found["verdict"], "failure");
     assert_eq!(found["observation"]["status"], 400);
@@ -102,20 +84,19 @@ fn a_host_allow_list_is_told_as_json_and_as_text() {
     assert_eq!(code, 0, "with the header the probe succeeds");
 }
 
-#[test]
-fn what_nothing_explains_ends_with_4() {
-    let broken = serve(|_, stream| say(stream, b"HTTP/1.1 500 Oops\r\n\r\n"));
-    let (output, code) = doctor(&["--url", &format!("http://{broken}/")]);
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nothing_explains_ends_with_6() {
+    let broken = Server::start(|_| Reply::status(500, "")).await;
+    let (output, code) = doctor(&["--url", &format!("http://{}/", broken.address)]);
     assert_eq!(code, 6, "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("cause: unknown after"), "{}", text(&output.stdout));
-    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    assert_eq!(doctor(&["--url", &format!("http://{closed}/")]).1, 6);
+    assert_eq!(doctor(&["--url", &format!("http://{}/", probed::closed_port())]).1, 6);
     // A net of documentation (RFC 5737): there is no way to it, or nobody answers.
     assert_eq!(doctor(&["--url", "http://192.0.2.1:8000/"]).1, 6);
 }
 
-#[test]
-fn servers_that_never_end_are_left_in_time() {
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_never_end_are_left_in_time() {
     // Keeps each connection open and says nothing, so a handshake never ends.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("an address");
@@ -123,18 +104,16 @@ fn servers_that_never_end_are_left_in_time() {
     let (output, code) = doctor(&["--url", &format!("https://{address}/")]);
     assert_eq!(code, 6, "{}", text(&output.stdout));
     drop(kept);
-    let endless = serve(|_, stream| {
-        say(stream, b"HTTP/1.1 200 OK\r\n\r\n");
-        while stream.write_all(&[b'x'; 4096]).is_ok() {}
-    });
+    let endless = Server::start(|_| Reply::Forever(b"HTTP/1.1 200 OK\r\n\r\n".repeat(256))).await;
     // A kubelet reads 10 KiB of it and is content.
-    assert_eq!(doctor(&["--url", &format!("http://{endless}/")]).1, 0);
+    assert_eq!(doctor(&["--url", &format!("http://{}/", endless.address)]).1, 0);
 }
 
-#[test]
-fn bytes_that_are_no_text_are_shown_as_well_as_can_be() {
-    let odd = serve(|_, stream| say(stream, b"HTTP/1.1 503 \xff\xfe\r\nX-\xc3: \xff\r\nX-B: \xff\r\n\r\n\xff\xfe\xfd"));
-    let (output, code) = doctor(&["--url", &format!("http://{odd}/"), "--format", "json"]);
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_no_text_are_shown_as_well_as_can_be() {
+    let bytes = b"HTTP/1.1 503 \xff\xfe\r\nX-\xc3: \xff\r\nX-B: \xff\r\n\r\n\xff\xfe\xfd";
+    let odd = Server::start(|_| Reply::Bytes(bytes.to_vec())).await;
+    let (output, code) = doctor(&["--url", &format!("http://{}/", odd.address), "--format", "json"]);
     assert!(code == 1 || code == 6, "{code}: {}", text(&output.stderr));
     let found: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
     assert!(found.is_ok(), "{}", text(&output.stdout));

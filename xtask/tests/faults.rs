@@ -16,24 +16,11 @@ use support::{Bench, REFERENCE, id_in, said};
 
 fault_run::fault_tests!(local_names_the_fault, local_tells_the_founding_story, Target::Local);
 
-#[test]
-fn local_loses_nothing_on_a_planned_kill() {
-    planned_run::expect_nothing_lost_on_kill(Target::Local);
-}
+planned_run::planned_tests!(local_bears_a_planned_fault, Target::Local);
 
 #[test]
 fn local_names_a_hang() {
     fault_run::expect_findings("hang", Target::Local);
-}
-
-#[test]
-fn local_keeps_only_the_claims_of_a_deleted_pod() {
-    planned_run::expect_that_claims_outlive_pods(Target::Local);
-}
-
-#[test]
-fn local_fails_no_request_in_a_planned_rollout() {
-    planned_run::expect_no_failure_in_a_rollout(Target::Local);
 }
 
 /// An engine that answers before Postgres has committed, or stores again what is delivered again, is killed under load.

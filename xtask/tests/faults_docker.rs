@@ -9,20 +9,7 @@ use e2e_plan::target::Target;
 
 fault_run::fault_tests!(docker_names_the_fault, docker_tells_the_founding_story, Target::Docker);
 
-#[test]
-fn docker_loses_nothing_on_a_planned_kill() {
-    planned_run::expect_nothing_lost_on_kill(Target::Docker);
-}
-
-#[test]
-fn docker_keeps_only_the_claims_of_a_deleted_pod() {
-    planned_run::expect_that_claims_outlive_pods(Target::Docker);
-}
-
-#[test]
-fn docker_fails_no_request_in_a_planned_rollout() {
-    planned_run::expect_no_failure_in_a_rollout(Target::Docker);
-}
+planned_run::planned_tests!(docker_bears_a_planned_fault, Target::Docker);
 
 /// Nothing passes between the backends and Redis for two seconds: no operation ends well meanwhile, all is as before afterwards, and nothing
 /// that was acknowledged is lost.
@@ -48,12 +35,9 @@ fn docker_is_late_in_a_planned_delay() {
     assert!((300.0..1500.0).contains(&latency.p999), "{latency:?}\n{context}");
 }
 
-#[test]
-fn docker_names_the_cpu_limit() {
-    fault_run::expect_findings("cpu-limit", Target::Docker);
-}
-
-#[test]
-fn docker_names_a_hang() {
-    fault_run::expect_findings("hang", Target::Docker);
+#[rstest::rstest]
+#[case::cpu_limit("cpu-limit")]
+#[case::hang("hang")]
+fn docker_names_what_else_is_wrong(#[case] overlay: &str) {
+    fault_run::expect_findings(overlay, Target::Docker);
 }

@@ -1,16 +1,14 @@
 //! Keeps the table in `docs/faults.md`, the table of the tests and the directories in `fixtures/overlays/` in step.
 
 mod fault_cases;
+mod support;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use e2e_plan::target::Target;
 use e2e_run::exit::ExitCode;
 use fault_cases::{Expected, FAULTS, Fault};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package has a parent")
-}
+use support::root;
 
 fn findings(fault: &Fault) -> String {
     let named = |(code, component): &Expected| match component {

@@ -7,7 +7,7 @@ pub use crate::cause::{Axis, Cause};
 use crate::observation::{Observation, Verdict};
 
 /// The confidence in a cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {
     /// One change turned failure into success, and its reverse turned success into failure, often enough to exclude chance.
@@ -15,6 +15,7 @@ pub enum Confidence {
     /// Every request had the same outcome, consistent with one explanation. No change could make it succeed.
     Consistent,
     /// No cause is known.
+    #[default]
     None,
 }
 
@@ -50,7 +51,7 @@ pub struct Trial {
 }
 
 /// The doctor's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// Whether the probe succeeds now: every verdict but a success is told as a failure.
     pub verdict: Verdict,

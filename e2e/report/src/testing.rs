@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use e2e_figures::scenario::{ScenarioResult, Thresholds as ScenarioThresholds};
-use e2e_kubelet::snapshot::{ContainerReport, PodReport, Snapshot};
-use e2e_plan::Probes;
+use e2e_kubelet::{
+    diagnosis::Diagnosis,
+    snapshot::{ContainerReport, PodReport, Snapshot},
+};
+use e2e_plan::{ProbeKind, Probes};
 use serde_json::json;
 
 use crate::{
-    evidence::Resources,
+    evidence::{DoctorEntry, Resources},
     record::{Measured, Outcome, Record},
     request::{Host, Request, Scenario},
     run_data::RunData,
@@ -64,6 +67,12 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         load_files: BTreeSet::new(),
         logs: BTreeMap::new(),
     }
+}
+
+/// What the doctor said of a probe of the run's container.
+pub(crate) fn examined(which: ProbeKind, at_unix_ms: u64, diagnosis: Diagnosis) -> DoctorEntry {
+    let (component, pod, container) = ("app".to_owned(), "app-0".to_owned(), "app".to_owned());
+    DoctorEntry { component, pod, container, which, at_unix_ms, diagnosis }
 }
 
 /// Declares a scenario with lines, whose clients send as fast as the system answers.

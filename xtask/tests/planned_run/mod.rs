@@ -10,6 +10,20 @@ use e2e_run::exit::ExitCode;
 
 use crate::fault_run::{assert_evidence, build_suites, command, listed};
 
+/// The tests of one target.
+macro_rules! planned_tests {
+    ($bears_a_fault:ident, $target:expr) => {
+        #[rstest::rstest]
+        #[case::kill($crate::planned_run::expect_nothing_lost_on_kill)]
+        #[case::claims($crate::planned_run::expect_that_claims_outlive_pods)]
+        #[case::rollout($crate::planned_run::expect_no_failure_in_a_rollout)]
+        fn $bears_a_fault(#[case] expect: fn(e2e_plan::target::Target)) {
+            expect($target);
+        }
+    };
+}
+pub(crate) use planned_tests;
+
 /// A backend is killed under load: the fault stands in the report, nothing that was acknowledged is lost, and what the kill brought about is no
 /// finding.
 pub(crate) fn expect_nothing_lost_on_kill(target: Target) {

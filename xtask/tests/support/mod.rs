@@ -46,6 +46,13 @@ pub(crate) fn expect(output: &Output, code: i32, phrases: &[&str]) {
     }
 }
 
+/// What a verb says of itself.
+pub(crate) fn help(verb: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args([verb, "--help"]).output().expect("the program starts");
+    assert!(output.status.success(), "there is no verb `{verb}`");
+    printed(&output)
+}
+
 /// The program on a project, with its runs there.
 pub(crate) fn xtask_in(root: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));

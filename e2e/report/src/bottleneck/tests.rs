@@ -9,9 +9,9 @@ use crate::{
     testing::quiet,
 };
 
-/// A run of one component, `app`, without anything special.
-fn data() -> RunData {
-    quiet()
+/// What a run at 1,000 operations per second on 2 processors, which are `host` busy in all, comes to.
+fn busy(host: f64) -> Expected {
+    Expected { cpus: 2.0, host_bound: 1000.0 / host, host_utilisation: host, ..Expected::default() }
 }
 
 fn finding_of(component: &str, code: Code) -> Finding {
@@ -27,15 +27,12 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
         ..ScenarioResult::default()
     };
     let expected = Expected {
-        cpus: 2.0,
         cpu_ms_per_request: [("backend".to_owned(), 2.0 * host)].into(),
-        host_bound: 1000.0 / host,
-        host_utilisation: host,
         replica_bound: bounds.iter().map(|(name, bound)| ((*name).to_owned(), *bound)).collect(),
-        ..Expected::default()
+        ..busy(host)
     };
     let finding = finding.map(|code| finding_of("backend", code));
-    name(&data(), &throughput, Some(&expected), finding.as_slice()).unwrap()
+    name(&quiet(), &throughput, Some(&expected), finding.as_slice()).unwrap()
 }
 
 /// A run whose processors are `host` busy, by what its sessions do and where an operation's time goes.
@@ -50,8 +47,7 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
         activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: None }],
         ..ScenarioResult::default()
     };
-    let expected = Expected { cpus: 2.0, host_bound: 1000.0 / host, host_utilisation: host, ..Expected::default() };
-    name(&data(), &throughput, Some(&expected), &[]).unwrap()
+    name(&quiet(), &throughput, Some(&busy(host)), &[]).unwrap()
 }
 
 #[rstest]
@@ -85,7 +81,7 @@ fn a_planted_bottleneck_is_named(
 /// Ten seconds from 1000 on, with a sample each second; a pool of 1 was used up between two of them.
 fn named_by_pool(used_up: std::ops::Range<u64>) -> Option<String> {
     let sample = |second| InUse { at_unix_ms: second * 1000, used: 1, waiting: u64::from(used_up.contains(&second)) };
-    let mut data = data();
+    let mut data = quiet();
     data.saturation.push(Saturation {
         component: "app".to_owned(),
         pod: "app-0".to_owned(),
@@ -107,50 +103,36 @@ fn a_pool_counts_in_the_measured_window() {
 }
 
 #[rstest]
-#[case::used_up(Target::Docker, 48.0, Some("the CPU limit of app"))]
-#[case::left(Target::Docker, 42.0, None)]
+#[case::used_up(Target::Docker, 48.0, None, Some("the CPU limit of app"))]
+#[case::left(Target::Docker, 42.0, None, None)]
 // A limit has no effect there: the same time is a twentieth of a processor.
-#[case::no_limit(Target::Local, 48.0, None)]
-fn a_cpu_limit_counts_by_its_use(#[case] target: Target, #[case] used_millis: f64, #[case] expected: Option<&str>) {
-    let mut data = data();
+#[case::no_limit(Target::Local, 48.0, None, None)]
+// Half of its limit on average, but the kernel stops it.
+#[case::in_most_periods(Target::Docker, 25.0, Some(117), Some("the CPU limit of app"))]
+#[case::in_some_periods(Target::Docker, 25.0, Some(95), None)]
+fn a_cpu_limit_counts_by_its_use(
+    #[case] target: Target,
+    #[case] used_millis: f64,
+    #[case] throttled: Option<u64>,
+    #[case] expected: Option<&str>,
+) {
+    let mut data = quiet();
     data.environment.target = target;
-    data.environment.components[0].cpu_limit_millis = Some(50);
-    let processors = data.environment.components[0].enforced_cpu_limit(target).unwrap_or(1.0);
+    let component = &mut data.environment.components[0];
+    component.cpu_limit_millis = Some(50);
+    let processors = component.enforced_cpu_limit(target).unwrap_or(1.0);
+    let pod = component.pod_names().next().unwrap();
+    data.throttling.extend(throttled.map(|throttled| (pod, Throttling { periods: 204, throttled })));
+    let finding = throttled.map(|_| finding_of("app", Code::CpuThrottled));
     let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
     let figures = Expected {
-        cpus: 2.0,
-        host_bound: 10_000.0,
-        host_utilisation: 0.1,
         // Nothing else is named for a run in which something was not measured.
         replica_bound: [("app".to_owned(), 1000.0 * processors / (used_millis / 1000.0))].into(),
         not_measured: vec!["other".to_owned()],
-        ..Expected::default()
+        ..busy(0.1)
     };
-    assert_eq!(name(&data, &throughput, Some(&figures), &[]).map(|named| named.name).as_deref(), expected);
-}
-
-#[rstest]
-#[case::most_periods(117, Some("the CPU limit of app"))]
-#[case::some_periods(95, None)]
-fn a_replica_that_the_kernel_stops_in_most_periods_is_limited(#[case] throttled: u64, #[case] expected: Option<&str>) {
-    let mut data = data();
-    data.environment.target = Target::Docker;
-    let component = &mut data.environment.components[0];
-    component.cpu_limit_millis = Some(50);
-    let pod = component.pod_names().next().unwrap();
-    data.throttling.insert(pod, Throttling { periods: 204, throttled });
-    let finding = finding_of("app", Code::CpuThrottled);
-    let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
-    let figures = Expected {
-        cpus: 2.0,
-        host_bound: 10_000.0,
-        host_utilisation: 0.1,
-        // Half of its limit on average.
-        replica_bound: [("app".to_owned(), 2000.0)].into(),
-        not_measured: vec!["other".to_owned()],
-        ..Expected::default()
-    };
-    assert_eq!(name(&data, &throughput, Some(&figures), &[finding]).map(|named| named.name).as_deref(), expected);
+    let named = name(&data, &throughput, Some(&figures), finding.as_slice());
+    assert_eq!(named.map(|bottleneck| bottleneck.name).as_deref(), expected);
 }
 
 #[rstest]
@@ -188,18 +170,12 @@ fn the_evidence_says_by_how_much() {
 #[case::nobody(0.6, None)]
 fn a_component_that_was_not_measured_leaves_what_is_certain(#[case] host: f64, #[case] expected: Option<&str>) {
     let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
-    let figures = Expected {
-        cpus: 2.0,
-        host_bound: 1000.0 / host,
-        host_utilisation: host,
-        not_measured: vec!["backend".to_owned()],
-        ..Expected::default()
-    };
-    let named = name(&data(), &throughput, Some(&figures), &[]);
+    let figures = Expected { not_measured: vec!["backend".to_owned()], ..busy(host) };
+    let named = name(&quiet(), &throughput, Some(&figures), &[]);
     assert_eq!(named.map(|bottleneck| bottleneck.name).as_deref(), expected);
 }
 
 #[test]
 fn without_figures_nothing_is_named() {
-    assert_eq!(name(&data(), &ScenarioResult::default(), None, &[]), None);
+    assert_eq!(name(&quiet(), &ScenarioResult::default(), None, &[]), None);
 }

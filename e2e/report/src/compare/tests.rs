@@ -1,27 +1,24 @@
 //! Comparisons of reports whose figures are set by hand.
 
-use e2e_figures::{Second, scenario::ScenarioResult, stats::Summary};
-use serde_json::json;
+use e2e_figures::{
+    Second,
+    scenario::{ScenarioResult, Thresholds},
+    stats::Summary,
+};
 
 use super::*;
-use crate::{report::ScenarioSection, run_data::Source};
+use crate::{
+    report::ScenarioSection,
+    run_data::Source,
+    testing::{declare, quiet},
+};
 
 /// A report of a run of 4 whole seconds with these operations in each, and this 99th percentile.
 fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Report {
     let series = each_second.map(|succeeded| Second { succeeded, ..Second::default() }).to_vec();
-    let scenarios = json!({ "order": crate::request::Scenario::default() });
-    let thresholds = serde_json::to_value(crate::request::Thresholds::default()).unwrap();
-    let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
     let latency = Summary { count: 1, min: 1.0, mean: 2.0, p50: 2.0, p90: 3.0, p99, p999: p99, max: p99 };
-    let report: Report = serde_json::from_value(json!({
-        "schema": crate::report::SCHEMA, "run_id": format!("{target}-{p99}"), "target": target, "verdict": verdict,
-        "verdict_reason": "", "started_at": "", "duration_ms": 1, "host": host,
-        "request": { "started_at": "", "scenarios": scenarios, "thresholds": thresholds, "overlays": [], "sets": [], "host": host },
-        "environment": { "provider": "none", "up_ms": 1500, "ready": true, "warnings": [], "entrance": "nginx" },
-        "components": [], "probes": [], "predictions": [], "suites": [],
-        "thresholds": [], "findings": [], "scenarios": [],
-    }))
-    .unwrap();
+    let mut data = quiet();
+    declare(&mut data, "order", Thresholds::default());
     let figures = ScenarioResult {
         name: "order".to_owned(),
         duration_ms: 4000,
@@ -32,6 +29,10 @@ fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Repor
     };
     let source = Source { record: String::new(), load: None };
     Report {
+        run_id: format!("{target}-{p99}"),
+        target: target.parse().unwrap(),
+        verdict: serde_json::from_value(verdict.into()).unwrap(),
+        findings: Vec::new(),
         scenarios: vec![ScenarioSection {
             figures,
             source,
@@ -40,7 +41,7 @@ fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Repor
             probes: Vec::new(),
             faults: Vec::new(),
         }],
-        ..report
+        ..Report::new(&data)
     }
 }
 

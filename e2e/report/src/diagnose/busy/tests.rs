@@ -14,7 +14,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     evidence::{InUse, Saturation},
-    testing::{measured, run},
+    testing::{examined, measured, run},
 };
 
 const START: u64 = 1_000_000;
@@ -79,7 +79,7 @@ fn data(seen: &Seen) -> RunData {
         ..ScenarioResult::default()
     };
     data.records = vec![measured("pressed", figures)];
-    data.doctor = seen.cause.into_iter().map(examined).collect();
+    data.doctor = seen.cause.into_iter().map(told).collect();
     data.saturation = vec![Saturation {
         component: "app".to_owned(),
         pod: "app-0".to_owned(),
@@ -93,28 +93,17 @@ fn data(seen: &Seen) -> RunData {
 }
 
 /// What the doctor said while the load ran.
-fn examined(cause: Cause) -> DoctorEntry {
-    let observation = Observation::new(Verdict::Failure, Kind::Timeout, "timed out");
-    DoctorEntry {
-        component: "app".to_owned(),
-        pod: "app-0".to_owned(),
-        container: "app".to_owned(),
-        which: ProbeKind::Liveness,
-        at_unix_ms: START + 5_000,
-        diagnosis: Diagnosis {
-            verdict: Verdict::Failure,
-            observation,
-            cause: Some(cause),
-            flip: None,
-            confirmed: false,
-            explanation: "the right answer takes 1.5 s".to_owned(),
-            requests: 2,
-            confidence: Confidence::Consistent,
-            fix: None,
-            evidence: Vec::new(),
-            rate_margin: None,
-        },
-    }
+fn told(cause: Cause) -> DoctorEntry {
+    let diagnosis = Diagnosis {
+        verdict: Verdict::Failure,
+        observation: Observation::new(Verdict::Failure, Kind::Timeout, "timed out"),
+        cause: Some(cause),
+        explanation: "the right answer takes 1.5 s".to_owned(),
+        requests: 2,
+        confidence: Confidence::Consistent,
+        ..Diagnosis::default()
+    };
+    examined(ProbeKind::Liveness, START + 5_000, diagnosis)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use e2e_kubelet::{
 };
 
 use super::*;
-use crate::evidence::DoctorEntry;
+use crate::testing::examined;
 
 /// A run whose container declares a readiness probe, of which this is known.
 fn probed(container_ready: bool, probe: ProbeReport) -> RunData {
@@ -161,19 +161,11 @@ fn a_proof_tells_how_many_requests_it_took() {
         explanation: "the app refuses the pod's address".to_owned(),
         requests: 2,
         confidence: Confidence::Proven,
-        fix: None,
         evidence: vec![trial("the probe", Verdict::Failure, 7), trial("with Host app", Verdict::Success, 8)],
-        rate_margin: None,
+        ..Diagnosis::default()
     };
     let mut data = probed(false, ProbeReport { sent: Some(3), failed: 3, ..ProbeReport::default() });
-    data.doctor.push(DoctorEntry {
-        component: "app".to_owned(),
-        pod: "app-0".to_owned(),
-        container: "app".to_owned(),
-        which: ProbeKind::Readiness,
-        at_unix_ms: 0,
-        diagnosis,
-    });
+    data.doctor.push(examined(ProbeKind::Readiness, 0, diagnosis));
     let claim = claim(&data, Code::Probe(Cause::HostAllowList));
     let proof = "changing Host from `10.0.0.1:80` to `app` makes it succeed, and changing it back makes it fail again (15 requests)";
     assert!(claim.contains(proof), "{claim}");
