@@ -24,7 +24,7 @@ use crate::{directories::write, failure::BadInput};
 #[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base\n  \
 cargo xtask init --render 'helm template shop deploy/chart --include-crds --values deploy/dev.yaml'")]
 pub(crate) struct Args {
-    /// Path of manifests, relative to the project's root [default: the first of the usual directories, the parts below it, or the only one that has any, apart from what kustomizations build on].
+    /// Path of manifests, relative to the project's root [default: the first usual directory such as `manifests` or `k8s`, else the only directory with manifests].
     #[arg(long, value_name = "PATH")]
     manifests: Vec<String>,
     /// Shell command that prints the manifests; runs in the project's root.

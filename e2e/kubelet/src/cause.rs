@@ -71,7 +71,7 @@ causes! {
     SourceBlocked, "source-blocked" => "allow the node's address, from which a kubelet connects, on the health path";
     /// The redirects form a loop, or lead to another host and hide that the app is broken.
     RedirectElsewhere, "redirect-elsewhere" =>
-        "answer the health path without a redirect, or set in httpHeaders of the {field} what the app requires in order not to redirect";
+        "answer the health path without a redirect, or add the header that prevents it to httpHeaders of the {field}";
     /// The right answer comes after the timeout.
     TooSlow, "too-slow" => "make the health path answer faster, or raise timeoutSeconds of the {field}";
     /// The app takes longer to start than the probe allows.

@@ -160,12 +160,12 @@ pub(crate) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
 pub(crate) fn unrendered(api_version: &str, kind: &str) -> Option<(&'static str, &'static str)> {
     match (group(api_version), kind) {
         ("" | "template.openshift.io", "Template") => Some((
-            "an OpenShift Template is no manifest: `oc process` makes manifests of it",
-            "let it: `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \
+            "an OpenShift Template must be processed before it is a manifest",
+            "process it: set `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \
              \"NAME=VALUE\"` for each parameter that needs a value",
         )),
         ("kustomize.config.k8s.io", "Kustomization" | "Component") => Some((
-            "a kustomization is no manifest, and has its meaning under the name kustomization.yaml alone",
+            "a kustomization is not a manifest, and is read only from a file named kustomization.yaml",
             "rename the file, and name its directory",
         )),
         _ => None,
@@ -209,8 +209,8 @@ pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, NoKind> {
                 (Some(version), _) => format!("write `apiVersion: {version}`"),
                 (None, Some(near)) => format!("did you mean `{near}`?"),
                 (None, None) => {
-                    "move the file out of the manifests if it is another program's; a kind of a definition \
-                                 of your own has an apiVersion with its group, such as `apiVersion: example.org/v1`"
+                    "if the file belongs to another program, move it out of the manifests; the apiVersion of a custom \
+                                 resource has its group, such as `apiVersion: example.org/v1`"
                         .to_owned()
                 }
             };

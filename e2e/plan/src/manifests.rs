@@ -257,8 +257,8 @@ fn unrendered(path: &Path) -> Option<(String, String)> {
     let extension = path.extension()?;
     let (_, language, command) = LANGUAGES.iter().find(|(end, ..)| extension == *end)?;
     let remedy =
-        format!("set `render` in .config/e2e.toml to the command that makes manifests of it, such as `{command}`");
-    Some((format!("it is {language}, from which a program makes manifests"), remedy))
+        format!("set `render` in .config/e2e.toml to the command that makes manifests from it, such as `{command}`");
+    Some((format!("it is {language}, not a manifest"), remedy))
 }
 
 /// The text of a file.

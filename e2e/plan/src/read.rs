@@ -233,7 +233,7 @@ pub(crate) fn document(mut node: Node) -> Result<Document, Error> {
             name
         }
         (None, None) if node.get("metadata").is_none() => {
-            let remedy = "move the file out of the manifests if it is another program's, or add `metadata.name`";
+            let remedy = "add `metadata.name`, or move the file out of the manifests if it belongs to another program";
             let message = "the document has no metadata, so it is not a Kubernetes object";
             return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
         }

@@ -195,7 +195,9 @@ impl<'a> Reader<'a> {
         };
         for (component, other) in targets.iter().filter(|(_, other)| *other != Some(target)) {
             let found = other.map_or("no port".to_owned(), |other| format!("port {other}"));
-            let text = format!("`{name}` is {found} in {component}, and {target} elsewhere: only that port is reached");
+            let text = format!(
+                "`{name}` is {found} in {component} and port {target} elsewhere; the Service uses port {target} everywhere"
+            );
             self.note(&cursor, Note::without_cluster(text));
         }
         Ok(Some(made(target)))

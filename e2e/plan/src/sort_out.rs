@@ -42,7 +42,7 @@ pub(crate) fn sort_out(objects: Vec<Document>, fields: &mut Vec<FieldUse>) -> So
         }
         if object.kind == "Job" && object.role == Role::Workload && object.pod_node().is_none() {
             let cursor = Cursor::root(&object).key("spec");
-            let text = "it is left out: without a template of pods it does nothing, and a cluster refuses it";
+            let text = "it is left out: it has no pod template, and a cluster refuses it";
             fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
             continue;
         }
@@ -100,7 +100,10 @@ fn note_namespaces(objects: &[Document], fields: &mut Vec<FieldUse>) {
         let first = objects[..index].iter().find(|other| other.shares_name(object));
         if let Some(first) = first.filter(|_| !object.is_cluster_scoped()) {
             let cursor = Cursor::root(first).keys(&["metadata", "namespace"]);
-            let text = format!("{} has its name in another namespace: in the run's, that one counts", object.source);
+            let text = format!(
+                "{} has the same kind and name in another namespace; a run has one namespace and uses that object",
+                object.source
+            );
             fields.push(FieldUse::new(&cursor, Note::in_cluster(text)));
         }
     }

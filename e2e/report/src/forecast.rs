@@ -66,8 +66,7 @@ pub fn forecast(
     }
     let expected = expected.ok_or("it measured no processor times")?;
     let capacity = capacity(component, rate, load, expected);
-    let capacity =
-        capacity.ok_or_else(|| format!("neither {component} nor its use of a processor says how much it carries"))?;
+    let capacity = capacity.ok_or_else(|| format!("no measurement gives the capacity of {component}"))?;
     let is_used_up = |bound: f64| rate >= USED_UP * bound;
     // A resource that is used up does now what it can.
     let at_most = |bound: f64| if is_used_up(bound) { rate } else { bound };
@@ -201,6 +200,6 @@ mod tests {
         assert_eq!(said(&ScenarioResult::default(), Some(&expected)), "it measured no rate");
         let nothing = Expected { replica_bound: [("db".to_owned(), 10.0)].into(), ..expected };
         let load = ScenarioResult { parts: Vec::new(), ..load(1.0) };
-        assert_eq!(said(&load, Some(&nothing)), "neither db nor its use of a processor says how much it carries");
+        assert_eq!(said(&load, Some(&nothing)), "no measurement gives the capacity of db");
     }
 }

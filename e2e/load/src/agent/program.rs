@@ -20,7 +20,7 @@ Usage: e2e-agent
                                      name is not known
 
 Environment:
-  E2E_AGENT_TOKEN   the token of conductors; it allows making this process send requests to any address
+  E2E_AGENT_TOKEN   the token of conductors; whoever has it can make this process send requests to any address
   E2E_AGENT_LISTEN  where to listen, 0.0.0.0:7070 unless told otherwise";
 
 /// Whether this process was started under the name `e2e-agent`: images of agents hold whole programs under that name, which then hand

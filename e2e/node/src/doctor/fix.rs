@@ -72,8 +72,8 @@ fn remedy(case: &Case, found: &Found) -> String {
             format!("make the command faster, or raise timeoutSeconds of the {field}")
         }
         (ProbeAction::Grpc { .. }, Cause::Unavailable) if case.which != ProbeKind::Readiness => format!(
-            "report SERVING to the {field} as long as a restart would not help: it restarts the container at any other status. Report \
-             dependencies under a service of their own, for the readinessProbe"
+            "report SERVING to the {field} unless a restart would help: any other status restarts the container. Report dependencies \
+             under a service of their own, for the readinessProbe"
         ),
         (_, Cause::HeaderRefused) if found.flip.as_ref().is_some_and(|flip| flip.axis == Axis::Connection) => {
             "make the app accept `Connection: close`, which a kubelet sends whatever httpHeaders say".to_owned()

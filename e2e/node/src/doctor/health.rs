@@ -64,8 +64,7 @@ impl Lab<'_> {
                 let experiment = Experiment::of("the probe over TLS", sends);
                 let answer = self.ask(experiment.clone()).await?;
                 if answer.wants_certificate && answer.kind != Kind::Health {
-                    let text = "the port speaks TLS and ends the connection of a client without a certificate; a kubelet's grpc probe \
-                        supports neither";
+                    let text = "the port speaks TLS and requires a client certificate; a kubelet's grpc probe supports neither";
                     return self
                         .keeps_failing()
                         .await

@@ -88,12 +88,12 @@ where
         }
     }
     let explanation = format!(
-        "it waits for {resource}, of which all {} were in use: in {} rounds, in random order, {CALLERS} more of the probe made at \
-         least {} more callers wait for it, {with} times of {with}, and without them none of {} rounds did",
+        "it waits for {resource} (all {} in use): {CALLERS} extra probes made at least {} more callers wait in {with} of {with} rounds, \
+         and in none of {} rounds without them ({} rounds in random order)",
         state.limit,
-        order.len(),
         CALLERS / 2,
-        order.len() - with
+        order.len() - with,
+        order.len()
     );
     let found = Found { confirmed: true, ..Found::of_everyone(Cause::WaitsForPool, explanation) };
     let sent = u32::try_from(with).unwrap_or(u32::MAX).saturating_mul(CALLERS as u32);
@@ -177,7 +177,7 @@ mod tests {
     async fn probes_in_the_queue_are_seen_there() {
         let found = examine(true, || 0).await.expect("the probes wait for the pool");
         assert_eq!((found.cause, found.confidence), (Some(Cause::WaitsForPool), Confidence::Proven), "{found:#?}");
-        assert!(found.explanation.contains("the pool, of which all 2 were in use"), "{}", found.explanation);
+        assert!(found.explanation.contains("the pool (all 2 in use)"), "{}", found.explanation);
     }
 
     /// A pool that is used up beside a probe that fails for another reason, whether its queue stands still or moves.

@@ -123,11 +123,11 @@ fn text(context: &Context<'_>, cursor: &Cursor<'_>, value: Value) -> Result<Valu
         Value::Field(_) | Value::Node(..) => false,
     };
     if has_nul {
-        let message = "the value has a NUL byte, with which no container starts";
+        let message = "the value has a NUL byte, which no container runtime accepts";
         return Err(cursor.fail(ErrorKind::Value, message, "mount it as a file"));
     }
     let Value::Binary(Binary { name, key, bytes }) = value else { return Ok(value) };
-    let note = "is not UTF-8: containers get U+FFFD for each byte that is not, and kubelets of 1.34 and 1.35 refuse it until they are patched";
+    let note = "is not UTF-8: each invalid byte becomes U+FFFD, and unpatched kubelets of 1.34 and 1.35 refuse it";
     let remedy = "if the manifest has plain text there, write it under `stringData`";
     context.stores.note(cursor, Note::everywhere(format!("key `{key}` of `{name}` {note}; {remedy}")));
     let mut text = String::new();

@@ -200,13 +200,12 @@ fn a_generated_map_is_changed_by_an_overlay() {
 #[case::in_another_language(
     &[("x.jsonnet", "{}")],
     "x.jsonnet",
-    "x.jsonnet: it is Jsonnet, from which a program makes manifests; set `render` in .config/e2e.toml to the command that makes \
-     manifests of it, such as `[\"jsonnet\", \"--yaml-stream\", \"FILE\"]`"
+    "x.jsonnet: it is Jsonnet, not a manifest; set `render` in .config/e2e.toml to the command that makes manifests from it, such as `[\"jsonnet\", \"--yaml-stream\", \"FILE\"]`"
 )]
 #[case::in_another_language_alone(
     &[("x/web.cue", "web: {}")],
     "x",
-    "x: no *.yaml, *.yml or *.json file is in it; set `render` in .config/e2e.toml to the command that makes manifests of it, such as \
+    "x: no *.yaml, *.yml or *.json file is in it; set `render` in .config/e2e.toml to the command that makes manifests from it, such as \
      `[\"cue\", \"export\", \"--out\", \"yaml\", \"FILE\"]`"
 )]
 #[case::of_ytt(
@@ -218,22 +217,22 @@ fn a_generated_map_is_changed_by_an_overlay() {
 #[case::of_open_shift(
     &[("x.yaml", "apiVersion: template.openshift.io/v1\nkind: Template\nmetadata: {name: shop}\nobjects: []\nparameters: []\n")],
     "x.yaml",
-    "x.yaml:1:1, document 1: Template: an OpenShift Template is no manifest: `oc process` makes manifests of it; let it: \
-     `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \"NAME=VALUE\"` for \
+    "x.yaml:1:1, document 1: Template: an OpenShift Template must be processed before it is a manifest; process it: \
+     set `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \"NAME=VALUE\"` for \
      each parameter that needs a value"
 )]
 #[case::of_open_shift_before_it_had_groups(
     &[("x.yaml", "apiVersion: v1\nkind: Template\nmetadata: {name: shop}\nobjects: []\n")],
     "x.yaml",
-    "x.yaml:1:1, document 1: Template: an OpenShift Template is no manifest: `oc process` makes manifests of it; let it: \
-     `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \"NAME=VALUE\"` for \
+    "x.yaml:1:1, document 1: Template: an OpenShift Template must be processed before it is a manifest; process it: \
+     set `render = [\"oc\", \"process\", \"--local\", \"--filename\", \"FILE\"]` in .config/e2e.toml, with `\"--param\", \"NAME=VALUE\"` for \
      each parameter that needs a value"
 )]
 #[case::a_kustomization_of_another_name(
     &[("x/kustomize.yaml", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: []\n")],
     "x",
-    "x/kustomize.yaml:1:1, document 1: Kustomization: a kustomization is no manifest, and has its meaning under the name \
-     kustomization.yaml alone; rename the file, and name its directory"
+    "x/kustomize.yaml:1:1, document 1: Kustomization: a kustomization is not a manifest, and is read only from a file \
+     named kustomization.yaml; rename the file, and name its directory"
 )]
 #[case::unknown_key(
     &[("x/kustomization.yaml", "resources: []\nnamePrefixes: a-\n")],
@@ -378,7 +377,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 )]
 #[case::an_element_twice(
     "resources: [d.yaml]\npatches: [{patch: '{apiVersion: v1, kind: Pod, metadata: {name: d, labels: {a: b}}}'}]\n",
-    "x/d.yaml:4:48, document 1: Pod/d: a list with an element twice, of which a merge leaves one, is built by kustomize alone"
+    "x/d.yaml:4:48, document 1: Pod/d: only kustomize itself can patch a list that has an element twice"
 )]
 #[case::namespaces_of_kinds_that_some_versions_know(
     "namespace: a\nresources: [p.yaml]\n",

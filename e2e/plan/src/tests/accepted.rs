@@ -156,7 +156,7 @@ fn a_name_is_made_of_its_prefix() {
 fn a_job_without_pods_is_left_out_and_told() {
     let plan = plan_of(&with("apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: migrate-}\nspec: {}\n"));
     assert_eq!((plan.components.len(), plan.objects.len()), (1, 4));
-    let expected = "spec: it is left out: without a template of pods it does nothing, and a cluster refuses it";
+    let expected = "spec: it is left out: it has no pod template, and a cluster refuses it";
     assert_eq!(notes(&plan, Target::K8s, "Job/migrate"), [expected]);
 }
 
@@ -359,8 +359,7 @@ fn objects_of_one_name_in_two_namespaces() {
         format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: x, namespace: {namespace}}}\n---\n")
     };
     let plan = plan_of(&with(&(account("a") + &account("b"))));
-    let own =
-        "metadata.namespace: app.yaml, document 6 has its name in another namespace: in the run's, that one counts";
+    let own = "metadata.namespace: app.yaml, document 6 has the same kind and name in another namespace; a run has one namespace and uses that object";
     assert!(notes(&plan, Target::K8s, "ServiceAccount/x").contains(&own.to_owned()));
     assert_eq!(plan.objects.len(), 6);
 }

@@ -56,8 +56,8 @@ use super::*;
 #[case::no_metadata(
     "metadata:\n  name: backend\nspec:",
     "spec:",
-    "app.yaml:1:1, document 1: Deployment: the document has no metadata, so it is not a Kubernetes object; move the file out of the \
-     manifests if it is another program's, or add `metadata.name`"
+    "app.yaml:1:1, document 1: Deployment: the document has no metadata, so it is not a Kubernetes object; add \
+     `metadata.name`, or move the file out of the manifests if it belongs to another program"
 )]
 #[case::bad_name(
     "  name: backend\nspec:\n  replicas",
@@ -82,7 +82,7 @@ use super::*;
 #[case::unknown_kind(
     "kind: ConfigMap",
     "kind: Widget",
-    "app.yaml:53:1, document 3: Widget/settings: kind: apiVersion `v1` has no kind `Widget`; move the file out of the manifests if it is another program's; a kind of a definition of your own has an apiVersion with its group, such as `apiVersion: example.org/v1`"
+    "app.yaml:53:1, document 3: Widget/settings: kind: apiVersion `v1` has no kind `Widget`; if the file belongs to another program, move it out of the manifests; the apiVersion of a custom resource has its group, such as `apiVersion: example.org/v1`"
 )]
 // Fields.
 #[case::misspelt(

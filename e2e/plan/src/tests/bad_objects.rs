@@ -13,7 +13,7 @@ const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
 #[case::nul_byte(
     "value: postgres:5432\n",
     "value: \"a\\0b\"\n",
-    "app.yaml:25:15, document 1: {APP}.env[DB]: the value has a NUL byte, with which no container starts; mount it as a file"
+    "app.yaml:25:15, document 1: {APP}.env[DB]: the value has a NUL byte, which no container runtime accepts; mount it as a file"
 )]
 #[case::negative_replicas(
     "replicas: 2",

@@ -82,8 +82,8 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
     let throttling = limited.map(|_| THROTTLING.to_owned());
     Some(Finding {
         claim: format!(
-            "the {which} probe of {name} is late only under load, because {why}: none of {} at rest was late{usual}, but with {} of the \
-             scenario {}, {late} of {} were not answered within {budget_ms:.0} ms, and the right answer came later{}",
+            "the {which} probe of {name} is late only under load, because {why}: none of {} at rest was late{usual}; with {} of the \
+             scenario {}, {late} of {} took longer than {budget_ms:.0} ms and then got the right answer{}",
             counted(rest.len() as u64, "probe"),
             load_of(figures),
             figures.name,
@@ -167,8 +167,8 @@ fn margin(
     let (name, which) = (&component.name, spec.which);
     let finding = Finding {
         claim: format!(
-            "the {which} probe of {name} has little time to spare: at rest the median is {usual:.1} ms, but with {} of the scenario {} one in ten \
-             takes {slow:.0} ms or more of its {budget:.0} ms; a straight line through both reaches the budget at {end:.0} {unit} (95% interval \
+            "the {which} probe of {name} comes close to its timeout of {budget:.0} ms: the median is {usual:.1} ms at rest, and one in ten \
+             takes {slow:.0} ms or more with {} of the scenario {}; extrapolated, it reaches the timeout at {end:.0} {unit} (95% interval \
              {interval})",
             load_of(figures),
             figures.name

@@ -76,8 +76,8 @@ fn drain(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str
         ),
         evidence: vec![tenths.to_owned(), FAULTS.to_owned()],
         fix: format!(
-            "Keep {pod} serving after SIGTERM until no client is sent to it any more, with a preStop hook that sleeps or its own drain: at \
-             least {} longer than now, within terminationGracePeriodSeconds.",
+            "Make {pod} serve for at least {} longer after SIGTERM, with a sleep in its preStop hook or a drain of its own, within \
+             terminationGracePeriodSeconds.",
             seconds(*short_by_ms)
         ),
         ..Finding::new(Code::DrainMissing, Severity::Error)

@@ -73,7 +73,7 @@ pub enum Error {
     #[error(transparent)]
     Git(#[from] crate::git::Error),
     #[error(
-        "nothing to compare under: --against needs a scenario with steps in the configuration, docs/configuration.md shows one"
+        "--against needs a scenario with steps to load both versions with; add one to .config/e2e.toml: docs/configuration.md shows how"
     )]
     NoScenario,
     #[error(

@@ -47,9 +47,8 @@ fn invalid(step: &StepSpec, reason: impl Into<String>) -> InvalidSteps {
 
 /// A text of a step, taken apart.
 fn template(step: &StepSpec, text: &str, encoding: Encoding, names: &Names) -> Result<Template, InvalidSteps> {
-    Template::parse(text, encoding, names).map_err(|name| {
-        invalid(step, format!("nothing gives `${{{name}}}` a value before it; there is {}", names.listed()))
-    })
+    Template::parse(text, encoding, names)
+        .map_err(|name| invalid(step, format!("`${{{name}}}` has no value here; there is {}", names.listed())))
 }
 
 /// Steps that clients can take.

@@ -110,7 +110,7 @@ impl<R: Runtime> Bench<'_, R> {
         let is_for_bash = script_at(self.command).is_some_and(|at| is_for_bash(&self.command[at]));
         let shell = self.command[0].as_str();
         let with_bash = (is_for_bash && matches!(base(shell), "sh" | "ash" | "dash")).then(|| {
-            let text = format!("the script is written for bash, which the container has, and {shell} runs it");
+            let text = format!("the script is written for bash, but {shell} runs it; the container has bash");
             self.variant(with_shell(self.command, "bash"), Cause::CommandWithoutShell, text)
         });
         meant.chain(with_bash).collect()

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -251,23 +251,22 @@ fn base64(bytes: &[u8]) -> String {
 pub(super) fn hash(object: &Document) -> String {
     let map = |key: &str| {
         let map = object.node.get(key).filter(|map| matches!(map.tree, Tree::Map(_)))?;
-        let pair = |entry: &Entry| (entry.key.clone(), entry.node.text().unwrap_or_default().into());
-        Some(Value::Object(map.entries().iter().map(pair).collect()))
+        let pair = |entry: &Entry| (entry.key.clone(), entry.node.text().unwrap_or_default().to_owned());
+        Some(json!(map.entries().iter().map(pair).collect::<BTreeMap<String, String>>()))
     };
-    // The name is no part of it.
-    let mut fields = json!({"kind": object.kind, "name": "", "data": map("data").unwrap_or_else(|| "".into())});
+    // In the order of the keys, whatever the features of `serde_json`. The name is no part of it.
+    let data = map("data").unwrap_or_else(|| "".into());
+    let mut fields = BTreeMap::from([("data", data), ("kind", json!(object.kind)), ("name", json!(""))]);
     let is_secret = object.kind == "Secret";
     let more = if is_secret { "stringData" } else { "binaryData" };
-    if let Some(map) = map(more) {
-        fields[more] = map;
-    }
+    fields.extend(map(more).map(|map| (more, map)));
     if is_secret {
-        fields["type"] = object.node.text_at(&["type"]).unwrap_or_default().into();
+        fields.insert("type", json!(object.node.text_at(&["type"]).unwrap_or_default()));
     }
     // Go escapes what HTML and JavaScript would trip over.
     let json = [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")]
         .iter()
-        .fold(fields.to_string(), |json, (c, escaped)| json.replace(*c, escaped));
+        .fold(json!(fields).to_string(), |json, (c, escaped)| json.replace(*c, escaped));
     let digest = Sha256::digest(json);
     let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     // No vowels, and no digits that look like letters.

@@ -218,7 +218,7 @@ fn spell_values(object: &mut Node) -> Result<(), Error> {
             Tree::Bool(value) => value.to_string(),
             Tree::Int(value) if value.abs() < EXPONENTS => value.to_string(),
             Tree::Int(_) | Tree::Float(_) => {
-                let message = "a number in an annotation, which kustomize writes anew, is built by it alone";
+                let message = "only kustomize itself can build an annotation whose value is a number";
                 return Err(Error::new(ErrorKind::Unsupported, message, "").at(&node.place));
             }
         };
@@ -272,7 +272,7 @@ fn merged(resource: &mut Resource, change: &Node) -> Result<bool, Error> {
     let Document { kind, node, .. } = &mut resource.object;
     std::mem::take(&mut resource.blank).remove_from(node);
     if let Some(item) = repeated(kind, node).filter(|_| is_own) {
-        let message = "a list with an element twice, of which a merge leaves one, is built by kustomize alone";
+        let message = "only kustomize itself can patch a list that has an element twice";
         return Err(Error::new(ErrorKind::Unsupported, message, "").at(&item.place));
     }
     merge_object(kind, is_own, node, change)

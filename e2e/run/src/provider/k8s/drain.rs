@@ -29,7 +29,7 @@ impl K8sPods {
         let error = |reason: &str| Error::of("drain the node of", slot, reason);
         let node = self.object(slot).and_then(|(_, node)| node).ok_or_else(|| error("it is on no node"))?;
         if !cordon::cordon(&self.cluster, &node).await? {
-            return Err(error(&format!("{node} takes no pods already, and not because of this run")));
+            return Err(error(&format!("{node} was cordoned before this run")));
         }
         let is_there = |slot: &&String| self.object(slot).and_then(|(_, node)| node).as_ref() == Some(&node);
         let pods = self.specs.iter().filter(|spec| spec.component.kind != "DaemonSet").map(|spec| &spec.name);

@@ -206,9 +206,8 @@ impl Key {
                 }
             }
         };
-        let text = Template::parse(&ledger.key, Encoding::Plain, names).map_err(|name| {
-            invalid(format!("nothing gives `${{{name}}}` in its key a value; there is {}", names.listed()))
-        })?;
+        let text = Template::parse(&ledger.key, Encoding::Plain, names)
+            .map_err(|name| invalid(format!("`${{{name}}}` in its key has no value; there is {}", names.listed())))?;
         if text.sample().chars().any(char::is_control) {
             return Err(invalid("its key has a control character; remove it".to_owned()));
         }

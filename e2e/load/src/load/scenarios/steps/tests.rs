@@ -33,7 +33,7 @@ fn steps_that_cannot_be_taken_say_why() {
         (json!([{"name": "a", "path": "/", "once": true}]), nothing.to_owned()),
         (
             json!([{"name": "a", "path": "/${token}"}]),
-            format!("step `a`: nothing gives `${{token}}` a value before it; {known}"),
+            format!("step `a`: `${{token}}` has no value here; {known}"),
         ),
         (
             json!([{"name": "a", "path": "/"}, {"name": "a", "path": "/"}]),
@@ -86,7 +86,7 @@ fn a_ledger_knows_its_step_and_its_keys() {
     assert_eq!(refused, "ledger: set `step` to the step whose answer acknowledges the key");
     let one = || json!([{"name": "a", "path": "/"}]);
     let refused = with_ledger(one(), Some("${id}")).unwrap_err();
-    assert!(refused.starts_with("ledger: nothing gives `${id}` in its key a value; there is ${client}"), "{refused}");
+    assert!(refused.starts_with("ledger: `${id}` in its key has no value; there is ${client}"), "{refused}");
 
     let scenario = with_ledger(one(), Some("${run}-${client}/${round}%")).unwrap();
     let mut key = String::new();
