@@ -102,6 +102,14 @@ pub struct Fix {
     pub verified: Option<bool>,
 }
 
+impl Fix {
+    /// Words alone, without a patch.
+    #[must_use]
+    pub fn advice(summary: &str) -> Self {
+        Self { summary: summary.to_owned(), patch: None, verified: None }
+    }
+}
+
 impl Diagnosis {
     /// A kubelet's verdict on a probe.
     #[must_use]

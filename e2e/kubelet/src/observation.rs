@@ -11,6 +11,9 @@ use crate::protocol::Protocol;
 /// The maximum bytes of a body or a command's output in an [`Observation`].
 pub const EXCERPT_BYTES: usize = 1024;
 
+/// How the message of a command begins that was still running at its timeout.
+pub const COMMAND_TIMED_OUT: &str = "command timed out";
+
 /// A kubelet's verdict on a probe.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -181,7 +184,7 @@ impl Observation {
     #[must_use]
     pub fn of_exec_timeout(command: &[String], timeout: Duration) -> Self {
         let after = duration::as_go(timeout);
-        let message = format!("command timed out: {:?} timed out after {after}", command.join(" "));
+        let message = format!("{COMMAND_TIMED_OUT}: {:?} timed out after {after}", command.join(" "));
         Self { total_ms: timeout.as_secs_f64() * 1000.0, ..Self::new(Verdict::Failure, Kind::Timeout, message) }
     }
 

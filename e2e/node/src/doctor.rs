@@ -42,7 +42,7 @@ mod words;
 use std::{net::SocketAddr, time::Duration};
 
 use e2e_kubelet::{
-    diagnosis::{Cause, Confidence, Diagnosis, Fix, Flip, Trial},
+    diagnosis::{Axis, Cause, Confidence, Diagnosis, Fix, Flip, Trial},
     observation::{Kind, Observation, Verdict},
 };
 use e2e_plan::{Probe, ProbeKind};
@@ -135,7 +135,7 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
     let (port, remark) = (lab.port(), lab.remark.take());
     let diagnosis = concluded(observation, found, fix, lab.into_trials());
     if let (Some((explanation, summary)), None) = (remark, diagnosis.cause) {
-        let fix = Some(Fix { summary: summary.to_owned(), patch: None, verified: None });
+        let fix = Some(Fix::advice(summary));
         return Diagnosis { explanation: without_secrets(&explanation), fix, ..diagnosis };
     }
     let nobody = diagnosis.cause.is_none() && diagnosis.observation.kind == Kind::Refused;
@@ -166,6 +166,14 @@ impl Found {
     /// The result of one proven change.
     fn of_flip(cause: Cause, flip: Flip, explanation: impl Into<String>, changes: Vec<fix::Change>) -> Self {
         Self { cause, flip: Some(flip), confirmed: false, explanation: explanation.into(), changes }
+    }
+
+    /// The right answer took so many seconds, longer than the timeout.
+    fn too_slow(took: f64, timeout: Duration, explanation: String) -> Self {
+        let enough = enough(took, timeout);
+        let flip = Flip { axis: Axis::Timeout, from: format!("{}s", timeout.as_secs_f64()), to: format!("{enough}s") };
+        let changes = vec![fix::Change::Timeout(Duration::from_secs_f64(enough))];
+        Self::of_flip(Cause::TooSlow, flip, explanation, changes)
     }
 }
 

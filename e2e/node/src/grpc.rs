@@ -24,6 +24,8 @@ use crate::{
 const REDIAL: Duration = Duration::from_secs(1);
 /// grpc-go's version in a kubelet of 1.32; servers rarely read it.
 const GRPC_GO: &str = "grpc-go/1.65.0";
+/// How a kubelet begins to say that it got no connection in time.
+pub(super) const NOT_CONNECTED: &str = "timeout: failed to connect service";
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// The maximum size of an answer, which has a few bytes.
 const MAX_MESSAGE: usize = 4096;
@@ -75,8 +77,7 @@ pub(super) async fn check(
         }
         (Err(_), _) => {
             let kind = call.phases.refused.unwrap_or(Kind::Timeout);
-            let text =
-                format!("timeout: failed to connect service {shown:?} within {within}: context deadline exceeded");
+            let text = format!("{NOT_CONNECTED} {shown:?} within {within}: context deadline exceeded");
             (Verdict::Failure, kind, text)
         }
     };

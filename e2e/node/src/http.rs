@@ -19,7 +19,7 @@ use url::Joined;
 use crate::{request::HttpRequest, target::Target};
 
 pub(super) use http2::begin;
-pub(super) use tls::{Secured, handshake};
+pub(super) use tls::{NOT_TLS, Secured, handshake};
 pub(super) use url::Url;
 pub(super) use wire::{Failure, Heard, connect};
 

@@ -4,8 +4,7 @@ use e2e_kubelet::diagnosis::{Axis, Cause, Flip};
 
 use super::{
     Claim, Found,
-    differences::{PARTS, named, names_of, of_path, take},
-    fix::Change,
+    differences::{PARTS, changes, named, of_path, take},
     lab::{Experiment, Lab, Sends},
 };
 use crate::probe::Prepared;
@@ -60,7 +59,8 @@ impl Lab<'_> {
         }
         let told: Vec<String> = needed.iter().map(|part| named(part.axis, &part.to)).collect();
         let explanation = format!("no single change makes it succeed, but these together do: {}", told.join(", "));
-        let changes = needed.iter().map(|part| changes(part, works)).collect::<Option<Vec<_>>>()?.concat();
+        let changes = needed.iter().map(|part| changes(part.axis, &part.to, works));
+        let changes = changes.collect::<Option<Vec<_>>>()?.concat();
         let flip = Flip { axis: part.axis, from: part.from.clone(), to: part.to.clone() };
         let found = Found::of_flip(cause, flip, explanation, changes);
         self.prove(Claim { found, fails, succeeds: vec![all] }).await
@@ -71,7 +71,6 @@ impl Lab<'_> {
 fn parts(prepared: &Prepared, works: &Prepared) -> Vec<Part> {
     let part = |axis| {
         let (from, to) = take(axis, &mut prepared.clone(), works)?;
-        let to = if axis == Axis::Headers && !to.is_empty() { names_of(&works.request.headers) } else { to };
         Some(Part { axis, from, to })
     };
     PARTS.into_iter().filter_map(part).collect()
@@ -87,7 +86,6 @@ fn with_parts<'a>(
     let mut names = Vec::new();
     for Part { axis, .. } in parts {
         let (_, to) = take(*axis, &mut changed, works)?;
-        let to = if *axis == Axis::Headers && !to.is_empty() { names_of(&works.request.headers) } else { to };
         names.push(named(*axis, &to));
     }
     (!names.is_empty()).then(|| Experiment::new(format!("the probe with {}", names.join(", ")), changed))
@@ -101,20 +99,6 @@ fn cause_of(part: &Part, works: &Prepared, status: Option<u16>) -> Option<Cause>
         Axis::Path => of_path(&part.from, &part.to, status).filter(|cause| *cause != Cause::MalformedPath),
         Axis::Headers if !works.request.headers.is_empty() => Some(Cause::MissingHeader),
         Axis::UserAgent | Axis::Accept => Some(Cause::HeaderRefused),
-        _ => None,
-    }
-}
-
-/// The changes of the manifest for a part; `None` if a manifest cannot make it.
-fn changes(part: &Part, works: &Prepared) -> Option<Vec<Change>> {
-    let header = |name: &str| Some(vec![Change::header(name, &part.to)]);
-    match part.axis {
-        Axis::Host => Some(vec![Change::Host(part.to.clone())]),
-        Axis::Path => Some(vec![Change::Path(part.to.clone())]),
-        Axis::Headers if works.request.headers.is_empty() => Some(vec![Change::WithoutHeaders]),
-        Axis::Headers => Some(works.request.headers.iter().cloned().map(Change::added).collect()),
-        Axis::UserAgent => header("User-Agent"),
-        Axis::Accept => header("Accept"),
         _ => None,
     }
 }

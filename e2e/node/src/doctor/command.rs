@@ -6,7 +6,7 @@ mod variants;
 use std::time::Duration;
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Diagnosis, Fix, Flip, Trial},
+    diagnosis::{Cause, Diagnosis, Fix, Trial},
     observation::{Kind, Observation, Verdict},
     shell::{is_shell, script_at},
 };
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use self::variants::Variant;
 use super::{
-    Case, Found, concluded, enough,
+    Case, Found, concluded,
     fix::{self, Change},
     lab::PROBE,
     rounds::{Coin, FLIPS, Pattern, SEEN, Side, pattern, sides},
@@ -57,10 +57,8 @@ pub async fn diagnose_command<R: Runtime>(case: &Case, runtime: &R, profile: &Pr
     let trials = bench.trials;
     match seen {
         Seen::Nothing => concluded(first, None, None, trials),
-        Seen::Remark(explanation, None) => Diagnosis { explanation, ..concluded(first, None, None, trials) },
-        Seen::Remark(explanation, Some(summary)) => {
-            let fix = Some(Fix { summary: summary.to_owned(), patch: None, verified: None });
-            Diagnosis { explanation, ..concluded(first, None, fix, trials) }
+        Seen::Remark(explanation, advice) => {
+            Diagnosis { explanation, ..concluded(first, None, advice.map(Fix::advice), trials) }
         }
         Seen::Cause(found) => {
             // The patch is the change that was proved.
@@ -191,15 +189,12 @@ impl<R: Runtime> Bench<'_, R> {
             }
         }
         let took = patient.total_ms / 1000.0;
-        let enough = enough(took, within);
         let start = match nothing.success() {
             true => format!(", of which starting a process takes {:.2} s", nothing.total_ms / 1000.0),
             false => String::new(),
         };
         let text = format!("the command takes {took:.1} s{start}, and the probe waits for {}", seconds(within));
-        let flip = Flip { axis: Axis::Timeout, from: format!("{}s", within.as_secs_f64()), to: format!("{enough}s") };
-        let changes = vec![Change::Timeout(Duration::from_secs_f64(enough))];
-        Seen::Cause(Found::of_flip(Cause::TooSlow, flip, text, changes))
+        Seen::Cause(Found::too_slow(took, within, text))
     }
 
     async fn of_failure(&mut self, first: &Observation) -> Seen {

@@ -83,7 +83,6 @@ impl Lab<'_> {
         for axis in PARTS {
             let mut there = prepared.clone();
             let Some((from, to)) = take(axis, &mut there, works) else { continue };
-            let to = if axis == Axis::Headers && !to.is_empty() { names_of(&works.request.headers) } else { to };
             let experiment = Experiment::new(format!("the probe with {}", named(axis, &to)), there);
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
@@ -105,19 +104,17 @@ impl Lab<'_> {
     ) -> Option<Found> {
         let Flip { axis, from, to } = &flip;
         let explanation = format!("it fails with {} and succeeds with {}", named(*axis, from), named(*axis, to));
-        let header = |name: &str| vec![Change::header(name, to)];
+        let changes = changes(*axis, to, works).unwrap_or_default();
         let (cause, changes) = match axis {
             Axis::Host => return self.of_host(prepared, to.clone(), None).await,
             Axis::Path => return self.of_another_path(prepared, observation, flip, explanation, experiment).await,
             Axis::Headers if works.request.headers.is_empty() => match self.is_too_large(prepared, works).await {
                 true => (Cause::HeaderTooLarge, vec![Change::WithoutLongestHeader]),
-                false => (Cause::HeaderRefused, vec![Change::WithoutHeaders]),
+                false => (Cause::HeaderRefused, changes),
             },
             Axis::Headers => return self.of_headers(prepared, &works.request.headers, experiment).await,
-            Axis::UserAgent => (Cause::HeaderRefused, header("User-Agent")),
-            Axis::Accept => (Cause::HeaderRefused, header("Accept")),
-            // Go adds it in spite of httpHeaders.
-            Axis::Connection => (Cause::HeaderRefused, Vec::new()),
+            // Go adds Connection in spite of httpHeaders.
+            Axis::UserAgent | Axis::Accept | Axis::Connection => (Cause::HeaderRefused, changes),
             _ => return None,
         };
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
@@ -300,7 +297,7 @@ pub(super) fn with_host(prepared: &Prepared, host: &str) -> Prepared {
     Prepared { request, ..prepared.clone() }
 }
 
-/// Copies one part of another request, and returns the old and the new value; `None` if they are equal.
+/// Copies one part of another request, and returns the old value and the new one, of headers the new names; `None` if they are equal.
 pub(super) fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, String)> {
     let optional = |value: &Option<String>| value.clone().unwrap_or_default();
     let listed = |headers: &[(String, String)]| {
@@ -336,11 +333,26 @@ pub(super) fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option
         }
         _ => {}
     }
-    (from != to).then_some((from, to))
+    let is_other = from != to;
+    let to = if axis == Axis::Headers { names_of(&works.request.headers) } else { to };
+    is_other.then_some((from, to))
+}
+
+/// The changes of the manifest for one part of the working request; `None` if a manifest cannot make them.
+pub(super) fn changes(axis: Axis, to: &str, works: &Prepared) -> Option<Vec<Change>> {
+    Some(match axis {
+        Axis::Host => vec![Change::Host(to.to_owned())],
+        Axis::Path => vec![Change::Path(to.to_owned())],
+        Axis::Headers if works.request.headers.is_empty() => vec![Change::WithoutHeaders],
+        Axis::Headers => works.request.headers.iter().cloned().map(Change::added).collect(),
+        Axis::UserAgent => vec![Change::header("User-Agent", to)],
+        Axis::Accept => vec![Change::header("Accept", to)],
+        _ => return None,
+    })
 }
 
 /// Only names: values may be secrets.
-pub(super) fn names_of(headers: &[(String, String)]) -> String {
+fn names_of(headers: &[(String, String)]) -> String {
     let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
     names.join(" and ")
 }

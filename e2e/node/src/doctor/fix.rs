@@ -84,8 +84,7 @@ fn remedy(case: &Case, found: &Found) -> String {
 
 /// The advice without a known cause.
 pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> Option<Fix> {
-    let summary = words::advice(observation, evidence)?.to_owned();
-    Some(Fix { summary, patch: None, verified: None })
+    words::advice(observation, evidence).map(Fix::advice)
 }
 
 /// The patch with the tried values, which may be secrets.
@@ -135,7 +134,7 @@ impl Change {
 
     /// The changed field of the container, and its value.
     fn fields(&self, case: &Case) -> (&'static str, Value) {
-        let handler = handler(&case.probe.action);
+        let (handler, declaration) = action(&case.probe.action);
         let fields = match self {
             Self::Host(host) => headers(case, "Host", host),
             Self::Header { name, value, .. } => headers(case, name, value),
@@ -165,7 +164,7 @@ impl Change {
                 json!({ "failureThreshold": threshold })
             }
             Self::Startup(start) => {
-                let mut fields = action(&case.probe.action);
+                let mut fields = json!({ handler: declaration });
                 (fields["periodSeconds"], fields["failureThreshold"]) = (1.into(), start.as_secs().into());
                 return (ProbeKind::Startup.field(), fields);
             }
@@ -189,8 +188,11 @@ fn headers(case: &Case, name: &str, value: &str) -> Value {
 }
 
 fn list(headers: &[(String, String)]) -> Value {
-    let headers: Vec<Value> = headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-    json!({ "httpGet": { "httpHeaders": headers } })
+    json!({ "httpGet": { "httpHeaders": header_list(headers) } })
+}
+
+fn header_list(headers: &[(String, String)]) -> Value {
+    headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
 }
 
 /// The changes of one probe, within its workload.
@@ -300,7 +302,8 @@ fn quoted(text: &str) -> String {
 /// The workload with its one container and one probe, as a manifest: JSON is YAML.
 fn workload(case: &Case, ports: &[u16]) -> String {
     let Case { kind, component, container, which, probe, .. } = case;
-    let mut declared = action(&probe.action);
+    let (handler, declaration) = action(&probe.action);
+    let mut declared = json!({ handler: declaration });
     declared["timeoutSeconds"] = probe.timeout.as_secs().max(1).into();
     let ports: Vec<_> = ports.iter().map(|port| json!({ "containerPort": port })).collect();
     let mut spec = json!({ "name": container, "image": "none", "ports": ports });
@@ -320,29 +323,20 @@ fn workload(case: &Case, ports: &[u16]) -> String {
     workload.to_string()
 }
 
-/// The action as the manifest declares it.
-fn action(action: &ProbeAction) -> serde_json::Value {
+/// The action as the manifest declares it: its field, and what that holds.
+fn action(action: &ProbeAction) -> (&'static str, Value) {
     match action {
         ProbeAction::HttpGet { https, host, port, path, headers } => {
-            let headers: Vec<_> = headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+            let headers = header_list(headers);
             let scheme = if *https { "HTTPS" } else { "HTTP" };
             let mut get = json!({ "port": port, "path": path, "scheme": scheme, "httpHeaders": headers });
             if let Some(host) = host {
                 get["host"] = host.as_str().into();
             }
-            json!({ "httpGet": get })
+            ("httpGet", get)
         }
-        ProbeAction::TcpSocket { port, .. } => json!({ "tcpSocket": { "port": port } }),
-        ProbeAction::Exec { command } => json!({ "exec": { "command": command } }),
-        ProbeAction::Grpc { port, service } => json!({ "grpc": { "port": port, "service": service } }),
-    }
-}
-
-fn handler(action: &ProbeAction) -> &'static str {
-    match action {
-        ProbeAction::HttpGet { .. } => "httpGet",
-        ProbeAction::TcpSocket { .. } => "tcpSocket",
-        ProbeAction::Exec { .. } => "exec",
-        ProbeAction::Grpc { .. } => "grpc",
+        ProbeAction::TcpSocket { port, .. } => ("tcpSocket", json!({ "port": port })),
+        ProbeAction::Exec { command } => ("exec", json!({ "command": command })),
+        ProbeAction::Grpc { port, service } => ("grpc", json!({ "port": port, "service": service })),
     }
 }

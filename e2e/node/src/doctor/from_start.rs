@@ -49,7 +49,9 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
     if now.cause.is_some() {
         return now;
     }
-    let Some(answers) = until_started(answers) else { return not_yet(now, answers) };
+    // Later failures do not concern the start.
+    let until_started = (SUCCESSES..=answers.len()).map(|end| &answers[..end]).find(|answers| has_started(answers));
+    let Some(answers) = until_started else { return not_yet(now, answers) };
     // The time before the final successes.
     let Some(last) = answers.iter().rposition(|(_, answer)| !answer.success()) else {
         let explanation = "it succeeds from the container's start".to_owned();
@@ -88,11 +90,6 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
     };
     let fix = Some(fix::of(case, &found));
     Diagnosis { requests, ..concluded(last_failure.clone(), Some(found), fix, evidence) }
-}
-
-/// The answers until the instance counts as started: later failures do not concern the start.
-fn until_started(answers: &[(Duration, Observation)]) -> Option<&[(Duration, Observation)]> {
-    (SUCCESSES..=answers.len()).map(|end| &answers[..end]).find(|answers| has_started(answers))
 }
 
 /// A start without an observed end supports no conclusion.

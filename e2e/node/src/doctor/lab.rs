@@ -213,16 +213,6 @@ impl<'a> Lab<'a> {
         ports.into_iter().collect()
     }
 
-    /// Whether a request had different outcomes.
-    pub(super) fn has_wavered(&self) -> bool {
-        self.wavering.is_some()
-    }
-
-    /// The probe's first outcome.
-    pub(super) fn first_kind(&self) -> Kind {
-        self.tried[0].first.kind
-    }
-
     /// Whether the probe is plain and was redirected to TLS.
     pub(super) fn leads_to_tls(&self) -> bool {
         let is_plain = self.prepared.as_ref().is_some_and(|prepared| prepared.url.scheme == "http");

@@ -222,7 +222,8 @@ impl Lab<'_> {
     }
 }
 
-fn with_these(prepared: &Prepared, headers: &[(&str, &str)]) -> Experiment {
+/// The probe with these headers as well.
+pub(super) fn with_these(prepared: &Prepared, headers: &[(&str, &str)]) -> Experiment {
     let named: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     Experiment::new(format!("the probe with {}", named.join(", ")), with_headers(prepared, headers))
 }

@@ -10,7 +10,7 @@ use e2e_plan::ProbeAction;
 
 use super::{
     Claim, Found,
-    differences::{named, names_of, of_this_host, take},
+    differences::{changes, named, of_this_host, take},
     fix::Change,
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path, with_target},
@@ -95,7 +95,6 @@ impl Lab<'_> {
         for axis in [Axis::Path, Axis::Headers, Axis::Host] {
             let mut both = there.clone();
             let Some((_, to)) = take(axis, &mut both, works) else { continue };
-            let to = if axis == Axis::Headers { names_of(&works.request.headers) } else { to };
             let change = format!("the probe sent to {} with {}", both.route.address, named(axis, &to));
             let experiment = Experiment::new(change, both);
             if !self.ask(experiment.clone()).await?.answered() {
@@ -110,12 +109,7 @@ impl Lab<'_> {
                     return self.of_difference(prepared, works, observation, flip, alone).await;
                 }
             }
-            let more = match axis {
-                Axis::Path => vec![Change::Path(to.clone())],
-                Axis::Host => vec![Change::Host(to.clone())],
-                _ if works.request.headers.is_empty() => vec![Change::WithoutHeaders],
-                _ => works.request.headers.iter().cloned().map(Change::added).collect(),
-            };
+            let more = changes(axis, &to, works)?;
             return self.of_another_place(prepared, there, experiment, Some((named(axis, &to), more))).await;
         }
         None
@@ -152,7 +146,7 @@ impl Lab<'_> {
                     (Cause::RedirectToHttps, flip, text)
                 }
                 false => {
-                    let fails = match self.first_kind() {
+                    let fails = match self.tried[0].first.kind {
                         Kind::Refused => format!("nothing listens on port {from}"),
                         _ => format!("port {from} gives a wrong answer"),
                     };

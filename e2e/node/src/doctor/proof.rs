@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use e2e_kubelet::{
-    observation::{Kind, Observation},
-    protocol::Protocol,
-};
+use e2e_kubelet::observation::{Kind, Observation};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
@@ -37,11 +34,7 @@ pub(super) struct Wavering {
 }
 
 impl Lab<'_> {
-    /// The same beyond the time limit, to see whether a change is permanent.
-    pub(super) async fn again_later(&mut self) -> Observation {
-        self.repeat(0).await
-    }
-
+    /// Sends a request again, even beyond the time limit.
     pub(super) async fn repeat(&mut self, index: usize) -> Observation {
         let observation = self.exchange(&self.tried[index].experiment.sends, self.timeout()).await;
         self.note_again(index, &observation);
@@ -191,8 +184,8 @@ impl Lab<'_> {
         let Tried { experiment, first, .. } = &self.tried[index];
         let of = |seen: &Observation| {
             let is_lost = matches!(seen.kind, Kind::Closed | Kind::Reset) && matches!(experiment.sends, Sends::Http(_));
-            let meaning = Meaning::of(seen);
-            (is_lost, meaning.spoke, Meaning { spoke: None, ..meaning })
+            let refused = seen.kind == Kind::Refused;
+            (is_lost, seen.spoke, (seen.success(), seen.answered(), refused, seen.kind == Kind::Health))
         };
         let ((is_lost, spoke, other), (was_lost, first_spoke, first)) = (of(answer), of(first));
         other == first && (spoke == first_spoke || is_lost || was_lost)
@@ -231,27 +224,5 @@ impl Lab<'_> {
             failures: series.iter().filter(|success| !**success).count(),
             failure: failure.clone()?,
         })
-    }
-}
-
-/// An answer's meaning for a claim.
-#[derive(Debug, PartialEq, Eq)]
-struct Meaning {
-    success: bool,
-    answered: bool,
-    refused: bool,
-    health: bool,
-    spoke: Option<Protocol>,
-}
-
-impl Meaning {
-    fn of(observation: &Observation) -> Self {
-        Self {
-            success: observation.success(),
-            answered: observation.answered(),
-            refused: observation.kind == Kind::Refused,
-            health: observation.kind == Kind::Health,
-            spoke: observation.spoke,
-        }
     }
 }

@@ -11,11 +11,10 @@ use tokio::time::sleep;
 
 use super::{
     Claim, Found,
-    differences::{of_this_host, similar, with_host},
+    differences::{SAID_TLS, of_this_host, similar, with_host},
     fix::Change,
     lab::{Experiment, Lab, Sends},
-    path::{UNSERVED, of_this_path, with_target},
-    redirects::said_tls,
+    path::{UNSERVED, of_this_path, with_target, with_these},
     rounds::STARTED,
     words::is_like_a_response,
 };
@@ -185,7 +184,7 @@ impl Lab<'_> {
         }
         let silence = std::mem::take(&mut self.silence);
         self.remark = match late.kind {
-            _ if self.has_wavered() => None,
+            _ if self.wavering.is_some() => None,
             Kind::Response if !late.success() => Some(of_a_late_failure(late)),
             _ => in_time.connect_ms.is_some().then(|| of_another_path(silence.last())),
         };
@@ -216,7 +215,7 @@ impl Lab<'_> {
             .chain(hosts.map(|host| of_this_host(prepared, &host, None)))
             .chain([stranger, greetings(prepared, greeting::greeted())])
             // A plain port to which a redirect leads may wait for more than a handshake.
-            .chain((prepared.url.scheme == "http").then(|| said_tls(prepared)))
+            .chain((prepared.url.scheme == "http").then(|| with_these(prepared, &[SAID_TLS])))
             // The last: it tells a path that waits from an app that does.
             .chain([of_this_path(prepared, UNSERVED)])
             .collect()
@@ -303,16 +302,15 @@ impl Lab<'_> {
         self.prove(Claim::of(Found::of_flip(Cause::ClientCertificateRequired, flip, text, Vec::new()), with_one)).await
     }
 
-    /// Whether a 400 is a page of the server that ends TLS, and says so.
-    fn is_of_the_server(&self, observation: &Observation) -> bool {
-        observation.status == Some(400) && observation.body.to_ascii_lowercase().contains("certificate")
-    }
-
     /// The server requested a client certificate, and ends the handshake or refuses the request without one.
     pub(super) async fn client_certificate(&mut self, observation: &Observation) -> Option<Found> {
         let refuses = match observation.kind {
             Kind::Tls => observation.tls_alert.is_some(),
-            Kind::Response => matches!(observation.status, Some(495 | 496)) || self.is_of_the_server(observation),
+            // A 400 may be a page of the server that ends TLS, and says so.
+            Kind::Response => match observation.status {
+                Some(400) => observation.body.to_ascii_lowercase().contains("certificate"),
+                status => matches!(status, Some(495 | 496)),
+            },
             _ => false,
         };
         if !observation.wants_certificate || !refuses {

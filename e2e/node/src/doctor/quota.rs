@@ -238,12 +238,13 @@ fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
         (Cause::HostSyntax, _) => vec![of_this_host(prepared, &similar(&prepared.request.host), None)],
         (Cause::SourceBlocked, _) if of_loopback(prepared) => vec![from_strangers(prepared)],
         (Cause::SourceBlocked | Cause::MissingHeader, _) => {
-            let mut newcomers = from_sources(prepared);
+            let claimed = found.flip.as_ref().map(|flip| flip.to.clone());
+            let source = |one: &Experiment| match &one.sends {
+                Sends::Http(sent) => sent.route.source.map(|source| source.to_string()),
+                _ => None,
+            };
             // Not the one that the claim is about.
-            newcomers.retain(|newcomer| {
-                found.flip.as_ref().is_none_or(|flip| !newcomer.change.ends_with(&format!(" {}", flip.to)))
-            });
-            newcomers
+            from_sources(prepared).into_iter().filter(|newcomer| source(newcomer) != claimed).collect()
         }
         (Cause::HeaderRefused, Some(axis @ Axis::UserAgent)) => {
             let of = prepared.request.user_agent.as_deref()?;

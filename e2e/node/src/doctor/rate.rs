@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use e2e_kubelet::diagnosis::RateMargin;
-use tokio::time::{Instant, sleep};
+use e2e_kubelet::{diagnosis::RateMargin, observation::Observation};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Case, lab::exchange};
 use crate::probe::{Prepared, Profile, Target};
@@ -59,7 +59,7 @@ where
     let Ok(prepared) = Prepared::of_probe(&case.probe.action, target, within, profile).await else { return Ok(None) };
     let mut steps: Vec<Step> = Vec::new();
     while let Some(asked) = next(&steps) {
-        if !recovers(target, &prepared, within).await {
+        if !recovers(target, &prepared, within, RECOVERY, PAUSE, |_| ()).await {
             break;
         }
         let running = load(asked);
@@ -82,13 +82,21 @@ where
 }
 
 /// Waits until the probe succeeds several times in a row.
-async fn recovers(target: &Target, prepared: &Prepared, within: Duration) -> bool {
-    let (limit, wanted) = RECOVERY;
+pub(super) async fn recovers(
+    target: &Target,
+    prepared: &Prepared,
+    within: Duration,
+    (limit, wanted): (Duration, usize),
+    pause: Duration,
+    mut note: impl FnMut(&Observation),
+) -> bool {
     let deadline = Instant::now() + limit;
     let mut in_a_row = 0;
     while in_a_row < wanted && Instant::now() < deadline {
-        in_a_row = if exchange(target, prepared.clone(), within).await.success() { in_a_row + 1 } else { 0 };
-        sleep(PAUSE).await;
+        let Ok(answer) = timeout(limit, exchange(target, prepared.clone(), within)).await else { return false };
+        note(&answer);
+        in_a_row = if answer.success() { in_a_row + 1 } else { 0 };
+        sleep(pause).await;
     }
     in_a_row == wanted
 }

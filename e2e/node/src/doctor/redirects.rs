@@ -10,7 +10,7 @@ use super::{
     differences::{SAID_TLS, of_this_host, with_host},
     fix::Change,
     lab::{Experiment, Lab, Sends},
-    path::{of_this_path, with_headers},
+    path::{of_this_path, with_headers, with_these},
     words::reason,
 };
 use crate::{http::Route, probe::Prepared};
@@ -151,7 +151,7 @@ impl Lab<'_> {
     /// A proxy's header that reports that the client spoke TLS.
     async fn said_to_speak_tls(&mut self, prepared: &Prepared, cause: Cause, explanation: String) -> Option<Found> {
         let (name, value) = SAID_TLS;
-        let experiment = said_tls(prepared);
+        let experiment = with_these(prepared, &[SAID_TLS]);
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
@@ -159,12 +159,6 @@ impl Lab<'_> {
         let changes = vec![Change::header(name, value)];
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
-}
-
-/// The probe with a proxy's header that reports TLS.
-pub(super) fn said_tls(prepared: &Prepared) -> Experiment {
-    let (name, value) = SAID_TLS;
-    Experiment::new(format!("the probe with {name}: {value}"), with_headers(prepared, &[SAID_TLS]))
 }
 
 /// The outcome of a chain's last request, as a clause.

@@ -29,7 +29,7 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
             lab.wait_for_a_quota().await;
         }
         lab.repeat_while_quick().await;
-        let started = match lab.has_wavered() {
+        let started = match lab.wavering.is_some() {
             true => lab.started_meanwhile().await,
             false => lab.wait_for_start().await,
         };
@@ -42,7 +42,7 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
         Some((_, found)) if observation.success() && found.cause == Cause::RateLimited => (observation, None),
         Some((failure, found)) if observation.success() => (failure, Some(found)),
         Some((_, found)) => (observation, Some(found)),
-        None if lab.has_wavered() || !lab.has_seen_enough() => (observation, None),
+        None if lab.wavering.is_some() || !lab.has_seen_enough() => (observation, None),
         None => (observation, limit),
     }
 }
@@ -55,7 +55,7 @@ async fn of_http(lab: &mut Lab<'_>, prepared: &Prepared) -> (Observation, Option
             None
         }
         (None, _) if observation.success() => lab.redirect_that_hides(prepared, &observation).await,
-        (Some(_), _) if lab.has_wavered() => match lab.has_recovered().await {
+        (Some(_), _) if lab.wavering.is_some() => match lab.has_recovered().await {
             // Only the first request hit a cold app.
             Some(now) => return (now, None),
             None => None,

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Found, enough,
+    Found,
     fix::{Change, USUAL_START},
     lab::{Experiment, Lab, PROBE, Sends, exchange},
     protocol::control,
@@ -73,25 +73,18 @@ impl Lab<'_> {
 
     /// The right answer came after the timeout, and further tries within the timeout failed again.
     pub(super) async fn too_slow(&mut self, late: &Observation) -> Option<Found> {
-        if self.has_wavered() || !late.answered() {
+        if self.wavering.is_some() || !late.answered() {
             return None;
         }
         // As many tries as time is left for.
         self.keeps_failing().await;
-        if self.has_wavered() {
+        if self.wavering.is_some() {
             return None;
         }
-        let timeout = self.timeout();
-        let took = late.total_ms / 1000.0;
-        let explanation = format!(
-            "the right answer takes {}, but the probe waits only {}",
-            seconds(Duration::from_secs_f64(took)),
-            seconds(timeout)
-        );
-        let enough = enough(took, timeout);
-        let flip = Flip { axis: Axis::Timeout, from: format!("{}s", timeout.as_secs_f64()), to: format!("{enough}s") };
-        let changes = vec![Change::Timeout(Duration::from_secs_f64(enough))];
-        Some(Found::of_flip(Cause::TooSlow, flip, explanation, changes))
+        let (timeout, took) = (self.timeout(), late.total_ms / 1000.0);
+        let takes = seconds(Duration::from_secs_f64(took));
+        let text = format!("the right answer takes {takes}, but the probe waits only {}", seconds(timeout));
+        Some(Found::too_slow(took, timeout, text))
     }
 
     /// The app refuses to serve, and says so only after the timeout: a longer one does not help.
@@ -99,7 +92,7 @@ impl Lab<'_> {
         let refuses = |answer: &Observation| {
             answer.status == Some(503) || matches!(answer.grpc.as_deref(), Some("NOT_SERVING" | "UNKNOWN"))
         };
-        if !refuses(late) || self.has_wavered() {
+        if !refuses(late) || self.wavering.is_some() {
             return None;
         }
         let patient = patiently(probe);
@@ -193,8 +186,13 @@ impl Lab<'_> {
         if !says_so {
             self.deadline = self.deadline.min(self.begun + self.timeout() * 4);
         }
+        self.unless_started(found).await
+    }
+
+    /// A claim, unless the app is seen to start.
+    async fn unless_started(&mut self, found: Found) -> Option<Found> {
         match self.wait_for_start().await {
-            None if self.has_wavered() => None,
+            None if self.wavering.is_some() => None,
             None => Some(found),
             started => started,
         }
@@ -208,7 +206,7 @@ impl Lab<'_> {
         let watched = wanted.min(WATCHED_AT_MOST.max(self.timeout() * WATCHED));
         while answering.elapsed() < watched {
             sleep(PAUSE).await;
-            let answer = self.again_later().await;
+            let answer = self.repeat(0).await;
             if answer.kind == Kind::Refused {
                 let text = format!(
                     "the app started to answer and stopped listening after {}; find out from its log why it ends",
@@ -236,11 +234,7 @@ impl Lab<'_> {
         if !self.case.known.may_be_starting || !may_pass(&self.tried[0].first) {
             return Some(found);
         }
-        match self.wait_for_start().await {
-            None if self.has_wavered() => None,
-            None => Some(found),
-            started => started,
-        }
+        self.unless_started(found).await
     }
 
     /// The answer to the probe if only the first attempt failed, and none that follows: an app may pause again and again. The last one
@@ -252,7 +246,7 @@ impl Lab<'_> {
         }
         let answering = Instant::now();
         loop {
-            let answer = self.again_later().await;
+            let answer = self.repeat(0).await;
             if !answer.answered() {
                 return None;
             }
@@ -262,7 +256,7 @@ impl Lab<'_> {
             sleep(PAUSE).await;
         }
         sleep(self.case.probe.period.min(SILENCE)).await;
-        Some(self.again_later().await).filter(Observation::answered)
+        Some(self.repeat(0).await).filter(Observation::answered)
     }
 
     /// Equal requests had different outcomes: the app is flaky, or limits the rate.
@@ -270,7 +264,7 @@ impl Lab<'_> {
         let wavering = self.wavering().await?;
         let (change, sent, failures) = (&wavering.change, wavering.sent, wavering.failures);
         // Only the doctor sends another request so often.
-        let is_probe = *change == *PROBE;
+        let is_probe = self.wavering == Some(0);
         let counted = format!("{change} failed {failures} of {sent} times with nothing changed");
         let outcome = wavering.failure.outcome();
         let found = match (wavering.failure.status, wavering.pattern) {

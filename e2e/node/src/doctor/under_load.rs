@@ -3,18 +3,13 @@
 use std::time::Duration;
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Diagnosis, Fix, Flip, Trial},
+    diagnosis::{Axis, Diagnosis, Fix, Flip, Trial},
     observation::Observation,
 };
 use futures_util::future::{Either, select};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 
-use super::{
-    Case, Found, concluded, enough,
-    fix::{self, Change},
-    lab::exchange,
-    seconds, tried,
-};
+use super::{Case, Found, concluded, enough, fix, lab::exchange, rate::recovers, seconds, tried};
 use crate::probe::{Prepared, Profile, Target};
 
 /// The pause between probes: a dozen in a few seconds, without being a load itself.
@@ -47,7 +42,8 @@ pub async fn diagnose_under_load(
             Either::Right((never, _)) => match never {},
         }
     }
-    busy.recover(target, &prepared).await;
+    let note = |answer: &Observation| busy.note("the probe after the load", answer);
+    busy.recovered = recovers(target, &prepared, case.probe.timeout, RECOVERY, PAUSE, note).await;
     busy.judge(case, at_rest, who)
 }
 
@@ -77,21 +73,6 @@ impl Busy {
             self.patient.push(patient);
             sleep(PAUSE).await;
         }
-    }
-
-    /// Waits for several successes in a row.
-    async fn recover(&mut self, target: &Target, prepared: &Prepared) {
-        let (limit, wanted) = RECOVERY;
-        let deadline = Instant::now() + limit;
-        let mut in_a_row = 0;
-        while in_a_row < wanted && Instant::now() < deadline {
-            let answer = timeout(limit, exchange(target, prepared.clone(), self.within)).await;
-            let Ok(answer) = answer else { return };
-            self.note("the probe after the load", &answer);
-            in_a_row = if answer.success() { in_a_row + 1 } else { 0 };
-            sleep(PAUSE).await;
-        }
-        self.recovered = in_a_row == wanted;
     }
 
     fn note(&mut self, change: &str, observation: &Observation) {
@@ -127,11 +108,9 @@ impl Busy {
         );
         let enough = enough(slowest, self.within);
         let found = Found {
-            cause: Cause::TooSlow,
             flip: Some(Flip { axis: Axis::Load, from: who.to_owned(), to: "no load".to_owned() }),
             confirmed: true,
-            explanation,
-            changes: vec![Change::Timeout(Duration::from_secs_f64(enough))],
+            ..Found::too_slow(slowest, self.within, explanation)
         };
         let fix = fix::of(case, &found);
         let fix = Fix {
@@ -151,6 +130,7 @@ mod tests {
         time::Instant as Clock,
     };
 
+    use e2e_kubelet::diagnosis::Cause;
     use probed::{Reply, Server, response};
     use rstest::rstest;
     use tokio::{

@@ -2,8 +2,10 @@
 
 use e2e_kubelet::{
     diagnosis::Trial,
-    observation::{Kind, Observation, Verdict},
+    observation::{COMMAND_TIMED_OUT, Kind, Observation, Verdict},
 };
+
+use crate::grpc::NOT_CONNECTED;
 
 /// The observation, as a clause that can follow `because`; empty for a success. `evidence` are the requests.
 pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> String {
@@ -30,7 +32,7 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
         }
         (Verdict::NotMeasured, _) => format!("the probe was not measured: {message}"),
         (_, Kind::Refused) => "nothing listens on the port".to_owned(),
-        (_, Kind::Timeout) if message.starts_with("command") => {
+        (_, Kind::Timeout) if message.starts_with(COMMAND_TIMED_OUT) => {
             "the command is still running at the timeout".to_owned()
         }
         (_, Kind::Timeout) if observation.connect_ms.is_none() => "the connection is not established within the \
@@ -103,10 +105,7 @@ pub(super) fn reason(message: &str) -> &str {
 /// Whether it is a grpc probe without an answer.
 fn is_grpc(observation: &Observation) -> bool {
     let connected = observation.connect_ms.is_some();
-    connected
-        && observation.grpc.is_none()
-        && !observation.http2
-        && observation.message.starts_with("timeout: failed to connect service")
+    connected && observation.grpc.is_none() && !observation.http2 && observation.message.starts_with(NOT_CONNECTED)
 }
 
 /// The next step; `None` for a success.

@@ -30,6 +30,9 @@ use tokio_rustls::{
 
 use super::wire::{Failure, Wire};
 
+/// What Go's client says when a server does not speak TLS.
+pub(crate) const NOT_TLS: &str = "http: server gave HTTP response to HTTPS client";
+
 pub(crate) struct Secured {
     pub(crate) stream: Encrypted,
     /// Whether the server chose HTTP/2.
@@ -201,9 +204,7 @@ impl Failure {
                 let alert = alert_words(*alert);
                 Self { alert: Some(alert.clone()), ..Self::new(Kind::Tls, format!("remote error: tls: {alert}")) }
             }
-            Some(_) if heard.starts_with(b"HTTP/") => {
-                Self::new(Kind::Tls, "http: server gave HTTP response to HTTPS client")
-            }
+            Some(_) if heard.starts_with(b"HTTP/") => Self::new(Kind::Tls, NOT_TLS),
             Some(Error::InvalidMessage(_)) => {
                 Self::new(Kind::Tls, "tls: first record does not look like a TLS handshake")
             }

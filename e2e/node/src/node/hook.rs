@@ -6,13 +6,13 @@ use e2e_kubelet::observation::{Kind, Observation};
 use e2e_plan::{Hook, ProbeAction};
 
 use super::{ExecError, Runtime};
-use crate::probe::{self, Profile, Target};
+use crate::{
+    http::NOT_TLS,
+    probe::{self, Profile, Target},
+};
 
 /// A kubelet gives a hook no time of its own. A day ends no hook before its container does.
 const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// What Go's client says when a server does not speak TLS.
-const NOT_TLS: &str = "server gave HTTP response to HTTPS client";
 
 /// Runs a hook to its end.
 ///
@@ -128,8 +128,7 @@ mod tests {
         }
         // Without TLS after all.
         assert_eq!(answered(&send(&get(true, 80, &[]), &target, &profile).await), Ok(()));
-        let closed =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port").local_addr().expect("an address");
+        let closed = probed::closed_port();
         let target = Target::new(closed.ip(), 80, closed);
         let failure = answered(&send(&get(false, 80, &[]), &target, &profile).await).expect_err("nothing listens");
         assert!(failure.contains("refused"), "{failure}");
