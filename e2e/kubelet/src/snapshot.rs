@@ -303,12 +303,12 @@ impl PodReport {
         };
         if let Some(index) = self.init_containers.iter().position(|container| !passed(container)) {
             let state = &self.init_containers[index].status.state;
-            return match state.is_new() || matches!(state, ContainerState::Running { .. }) {
+            return match state.is_new() || state.is_running() {
                 true => format!("Init:{index}/{}", self.init_containers.len()),
                 false => format!("Init:{state}"),
             };
         }
-        let troubled = self.containers.iter().find(|c| !matches!(c.status.state, ContainerState::Running { .. }));
+        let troubled = self.containers.iter().find(|c| !c.status.state.is_running());
         troubled.map_or_else(|| "Running".to_owned(), |container| container.status.state.to_string())
     }
 }

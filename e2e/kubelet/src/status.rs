@@ -57,6 +57,12 @@ impl ContainerState {
     pub fn is_new(&self) -> bool {
         matches!(self, Self::Waiting { reason, .. } if reason == "ContainerCreating" || reason == "PodInitializing")
     }
+
+    /// Whether its process runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
 }
 
 /// Kubernetes's word for a kill at the memory limit.

@@ -277,7 +277,7 @@ impl Worker {
 
     /// Whether it counts as running: its postStart hook has succeeded.
     fn is_running(&self) -> bool {
-        self.is_up() && matches!(self.status.state, ContainerState::Running { .. })
+        self.is_up() && self.status.state.is_running()
     }
 
     /// Actions due at `now`.

@@ -11,7 +11,7 @@ pub mod poll;
 pub mod probe;
 pub mod request;
 mod response;
-mod sockets;
+pub mod sockets;
 mod target;
 
 pub use http::round_ms;

@@ -20,6 +20,7 @@ use tokio::{
     time::Instant,
 };
 
+use self::context::Context;
 use crate::probe::{Profile, Target};
 
 pub use container::observe;
@@ -59,23 +60,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn target(&self, pod: &str) -> Option<Target>;
 }
 
-/// A container could not be started.
+/// An existing container failed to run; the text is the error and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{message}")]
-pub struct StartError {
-    /// Kubernetes' reason: `RunContainerError`, `CreateContainerError`, `ErrImagePull`.
-    pub reason: String,
-    /// The error and the remedy.
-    pub message: String,
-}
-
-impl StartError {
-    /// An existing container that failed to run.
-    #[must_use]
-    pub fn run(message: impl Into<String>) -> Self {
-        Self { reason: "RunContainerError".to_owned(), message: message.into() }
-    }
-}
+#[error("{0}")]
+pub struct StartError(pub String);
 
 /// A container could not be stopped; the text is the error.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -114,9 +102,6 @@ pub struct Options {
     pub epoch: Instant,
     /// The kubelet to imitate.
     pub profile: Profile,
-    /// The limit for a pod's wait for its dependencies; Kubernetes starts everything at once. The default of 20 s covers a slow
-    /// database's first start.
-    pub dependency_bound: Duration,
     /// The pause between extra startup and readiness probes until the container is ready; see
     /// [`Policy::eager`](e2e_kubelet::worker::Policy::eager). `None`, the default, is a kubelet's behaviour.
     pub eager: Option<Duration>,
@@ -126,14 +111,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let dependency_bound = Duration::from_secs(20);
-        Self {
-            epoch: Instant::now(),
-            profile: Profile::default(),
-            dependency_bound,
-            eager: None,
-            log: ProbeLog::default(),
-        }
+        Self { epoch: Instant::now(), profile: Profile::default(), eager: None, log: ProbeLog::default() }
     }
 }
 
@@ -234,7 +212,8 @@ impl Node {
         let (board, snapshot) = watch::channel(Snapshot::of_specs(&pods));
         let (mode, mode_seen) = watch::channel(Mode::Keep);
         let (requests, _) = broadcast::channel(REQUESTS_WAITING);
-        let context = context::Context::new(runtime, board, mode_seen, requests.clone(), options);
+        let (options, board) = (Arc::new(options), Arc::new(board));
+        let context = Context { runtime, options, mode: mode_seen, requests: requests.clone(), board };
         let mut tasks = JoinSet::new();
         for spec in pods {
             tasks.spawn(pod::run(context.clone(), spec));

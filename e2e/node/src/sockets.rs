@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// One end of a connection, or a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Socket {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
+pub struct Socket {
+    /// Its own address.
+    pub local: SocketAddr,
+    /// That of the other end.
+    pub remote: SocketAddr,
     /// The state's number in the kernel's `tcp_states.h`.
     state: u8,
     /// The number of the file, zero while no program has it.
-    inode: u64,
+    pub inode: u64,
 }
 
 impl Socket {
@@ -17,15 +20,21 @@ impl Socket {
         self.state == 10
     }
 
+    /// Whether it is an end of a connection that both ends have.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        self.state == 1
+    }
+
     /// Whether its connection is established and no program has accepted it.
     pub(super) fn is_queued(&self) -> bool {
-        self.state == 1 && self.inode == 0
+        self.is_established() && self.inode == 0
     }
 }
 
 /// The sockets of a table. The second and the third column have address and port in hexadecimal, an address in groups of four bytes in
 /// the machine's byte order; the fourth is the state and the tenth the inode (`get_tcp4_sock` in the kernel's net/ipv4/tcp_ipv4.c).
-pub(super) fn sockets(table: &str) -> impl Iterator<Item = Socket> {
+pub fn sockets(table: &str) -> impl Iterator<Item = Socket> {
     table.lines().filter_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         Some(Socket {

@@ -342,7 +342,7 @@ impl Runtime for Provider {
             Self::Local(pods) => pods.start(pod, container),
             Self::K8s(_) => Err(by_the_cluster()),
         };
-        started.map_err(|error| StartError::run(error.to_string()))
+        started.map_err(|error| StartError(error.to_string()))
     }
 
     async fn wait_exit(&self, pod: &str, container: &str) -> Exit {

@@ -214,8 +214,8 @@ impl<R: Runtime> Driver<R> {
                 }
                 Some(done) = self.work.join_next() => match passed_on(done) {
                     Done::Start(Ok(())) => return Some(Input::Started),
-                    Done::Start(Err(StartError { reason, message })) => {
-                        return Some(Input::StartFailed { reason, message });
+                    Done::Start(Err(StartError(message))) => {
+                        return Some(Input::StartFailed { reason: "RunContainerError".to_owned(), message });
                     }
                     Done::Exit(exit) => return Some(Input::Exited(exit)),
                     Done::Kill { killed: Ok(()), .. } => {}

@@ -35,16 +35,6 @@ impl<R> Clone for Context<R> {
 }
 
 impl<R> Context<R> {
-    pub(super) fn new(
-        runtime: Arc<R>,
-        board: watch::Sender<Snapshot>,
-        mode: watch::Receiver<Mode>,
-        requests: broadcast::Sender<Request>,
-        options: Options,
-    ) -> Self {
-        Self { runtime, options: Arc::new(options), mode, requests, board: Arc::new(board) }
-    }
-
     /// The time since the start of the run.
     pub(super) fn now(&self) -> Duration {
         self.options.epoch.elapsed()

@@ -1,6 +1,6 @@
 //! One pod: waits for its dependencies, runs its init containers in order and its containers in parallel.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport, PodSpec, Snapshot},
@@ -18,6 +18,9 @@ use super::{
     container::{AGAIN, Ended, drive, ending},
     context::Context,
 };
+
+/// The limit for a pod's wait for its dependencies; Kubernetes starts everything at once. It covers a slow database's first start.
+const DEPENDENCY_BOUND: Duration = Duration::from_secs(20);
 
 /// Runs a pod until the node ends, and others in its place where it is replaced.
 pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
@@ -158,7 +161,6 @@ async fn reached<R: Runtime>(
 
 /// Waits for what the pod has to come after, and for its dependencies up to the limit; `false` if the node ends first.
 async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool {
-    let bound = context.options.dependency_bound;
     let mut seen = context.board.subscribe();
     let missing = |names: &[String], snapshot: &Snapshot| {
         let started = |name: &&String| snapshot.pods.get(*name).is_some_and(|pod| pod.started);
@@ -168,7 +170,9 @@ async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool
         if seen.wait_for(|snapshot| missing(&spec.after, snapshot).is_empty()).await.is_err() {
             return false;
         }
-        timeout(bound, seen.wait_for(|snapshot| missing(&spec.depends_on, snapshot).is_empty())).await.is_ok()
+        timeout(DEPENDENCY_BOUND, seen.wait_for(|snapshot| missing(&spec.depends_on, snapshot).is_empty()))
+            .await
+            .is_ok()
     };
     let all_started = tokio::select! {
         biased;
@@ -177,7 +181,8 @@ async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool
     };
     if !all_started {
         let names = missing(&spec.depends_on, &context.board.borrow()).join(", ");
-        let message = format!("started without {names}, which had not started after {} s", bound.as_secs_f64());
+        let message =
+            format!("started without {names}, which had not started after {} s", DEPENDENCY_BOUND.as_secs_f64());
         context.warn(&spec.name, "DependencyNotStarted", &message);
     }
     true

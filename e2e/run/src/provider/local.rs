@@ -399,7 +399,7 @@ impl LocalPods {
     /// The pod whose process has a connection.
     pub(crate) fn pod_of(&self, client: SocketAddr, server: SocketAddr) -> Option<String> {
         let (processes, inode) = (usage::Processes::read()?, sockets::inode_of(client, server)?);
-        let has_it = |pid: u32| processes.tree(pid).into_iter().any(|pid| sockets::has_socket(pid, &inode));
+        let has_it = |pid: u32| processes.tree(pid).into_iter().any(|pid| sockets::has_socket(pid, inode));
         self.alive().into_iter().find(|(_, pid)| has_it(*pid)).map(|(pod, _)| pod)
     }
 

@@ -85,7 +85,7 @@ impl Runtime for Fake {
         let mut table = self.table();
         let script = table.entry(container.to_owned()).or_default();
         if let Some(error) = script.start_errors.pop_front() {
-            return Err(StartError::run(error));
+            return Err(StartError(error));
         }
         assert!(script.started.is_none() || script.exited.is_some(), "{container} is started twice");
         script.started = Some(Instant::now());
