@@ -5,7 +5,7 @@ use std::{env, path::PathBuf, process::Command};
 const SOURCE: &str = "src/image/sandbox/pause.rs";
 
 fn main() {
-    println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed=src/image/sandbox");
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let program = PathBuf::from(variable("OUT_DIR")).join("pause");
     let mut rustc = Command::new(variable("RUSTC"));

@@ -216,15 +216,6 @@ async fn examine(
     Ok(Json(doctor::diagnose_command(&case, &*answers.provider, &answers.provider.profile(), &pod).await))
 }
 
-/// Who restarts containers on request.
-fn restarter(answers: &Answers) -> Answer<&Restarter> {
-    answers.restarter.as_ref().ok_or_else(|| {
-        let text = "only docker and local restart containers on request; a cluster decides itself, as after \
-                    `kubectl rollout restart`";
-        (StatusCode::NOT_IMPLEMENTED, text.to_owned())
-    })
-}
-
 async fn redeploy(State(answers): Shared, Path(component): Path<String>) -> Answer<()> {
     let pods = pods_of(&answers, &component)?;
     let redeployed = answers.supply.redeploy(&answers.provider, answers.restarter.as_ref(), &pods).await;
@@ -246,9 +237,13 @@ async fn restart(
     State(answers): Shared,
     Json(RestartOrder { pod, container, spare_ms }): Json<RestartOrder>,
 ) -> Answer<()> {
-    let restarter = restarter(&answers)?;
+    let restarter = answers.restarter.as_ref().ok_or_else(|| {
+        let text = "only docker and local restart containers on request; a cluster decides itself, as after \
+                    `kubectl rollout restart`";
+        (StatusCode::NOT_IMPLEMENTED, text.to_owned())
+    })?;
     // Init containers run once and do not count.
-    let is_there = answers.pods.iter().any(|spec| spec.name == pod && spec.container(&container).is_some());
+    let is_there = answers.pods.iter().any(|spec| spec.name == pod && spec.container(&container).is_ok());
     if !is_there {
         return Err((StatusCode::NOT_FOUND, format!("no such container: {pod}/{container}")));
     }
@@ -264,6 +259,6 @@ fn declared<'a>(
     which: ProbeKind,
 ) -> Answer<(&'a PodSpec, &'a Probe)> {
     let spec = answers.pods.iter().find(|spec| spec.name == pod);
-    let declared = spec.and_then(|spec| Some((spec, which.of(&spec.container(container)?.probes)?)));
+    let declared = spec.and_then(|spec| Some((spec, which.of(&spec.container(container).ok()?.probes)?)));
     declared.ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))
 }

@@ -32,7 +32,7 @@ pub use error::{Cause, Error, Failure, Refusal};
 pub use process::Failed;
 pub(crate) use recipe::{AGENT_IMAGE, SANDBOX_IMAGE};
 pub use recipe::{Recipe, Recipes};
-pub(crate) use sandbox::{SANDBOX_VOLUMES, volume_path};
+pub(crate) use sandbox::{orders, volume_path};
 
 /// How an image was provided, and how long it took.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -86,11 +86,8 @@ impl Progress {
         let text = if told.is_empty() { name.to_owned() } else { format!("{told}, {name}") };
         if let Some(bars) = &self.bars {
             let bar = phases.bar.get_or_insert_with(|| {
-                let style = ProgressStyle::with_template("{msg:.dim} {elapsed}");
                 let bar = bars.add(ProgressBar::new_spinner());
-                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-                bar.enable_steady_tick(Duration::from_secs(1));
-                bar
+                ticking(bar, "{msg:.dim} {elapsed}", Duration::from_secs(1))
             });
             bar.reset_elapsed();
             bar.set_message(text);
@@ -231,12 +228,14 @@ impl Progress {
             Some(phases) => bars.insert_before(phases, ProgressBar::new_spinner()),
             None => bars.add(ProgressBar::new_spinner()),
         };
-        bar.set_style(
-            ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
-        );
-        bar.enable_steady_tick(Duration::from_millis(100));
-        bar
+        ticking(bar, "{spinner} {msg}", Duration::from_millis(100))
     }
+}
+
+fn ticking(bar: ProgressBar, template: &str, tick: Duration) -> ProgressBar {
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(tick);
+    bar
 }
 
 /// `backend-0      ready, 1 restart`.

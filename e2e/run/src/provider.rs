@@ -14,7 +14,12 @@ mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use e2e_kubelet::status::Exit;
 use e2e_load::{
@@ -106,6 +111,22 @@ pub enum Error {
 impl Error {
     pub(crate) fn engine(action: &'static str, name: &str, error: bollard::errors::Error) -> Self {
         Self::Engine { action, name: name.to_owned(), reason: error.to_string() }
+    }
+
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        Self::File { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    pub(crate) fn port(what: &str, error: &io::Error) -> Self {
+        Self::Port { what: what.to_owned(), reason: error.to_string() }
+    }
+
+    pub(crate) fn sandbox(pod: &str, reason: impl Into<String>) -> Self {
+        Self::Sandbox { pod: pod.to_owned(), reason: reason.into() }
+    }
+
+    pub(crate) fn no_such_container(pod: &str, container: &str) -> Self {
+        Self::NoSuchPod { pod: format!("{pod}/{container}") }
     }
 }
 

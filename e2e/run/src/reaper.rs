@@ -16,9 +16,10 @@ use std::{
 };
 
 use e2e_report::run_dir::{SECRETS, WORK};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::{
+    host::signal,
     leftovers::{OWNER, discard},
     provider::{
         docker::engine::Engine,
@@ -159,18 +160,14 @@ fn end_processes(run: &Path) {
     while !working_in(&places).is_empty() && std::time::Instant::now() < until {
         std::thread::sleep(Duration::from_millis(50));
     }
-    for pid in working_in(&places) {
-        // It may have ended just now.
-        let _ = kill_process(pid, Signal::KILL);
-    }
+    working_in(&places).into_iter().for_each(|pid| signal(pid, Signal::KILL));
 }
 
 /// The processes whose working directory is below one of these.
-fn working_in(places: &[PathBuf]) -> Vec<Pid> {
+fn working_in(places: &[PathBuf]) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pid = |name: &std::ffi::OsStr| name.to_str()?.parse().ok().and_then(Pid::from_raw);
     let found = entries.filter_map(|entry| {
-        let pid = pid(&entry.file_name())?;
+        let pid = entry.file_name().to_str()?.parse().ok()?;
         let directory = fs::read_link(entry.path().join("cwd")).ok()?;
         places.iter().any(|place| directory.starts_with(place)).then_some(pid)
     });

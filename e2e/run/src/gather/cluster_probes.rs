@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use e2e_kubelet::{snapshot::Snapshot, status::ContainerState};
+use e2e_kubelet::snapshot::Snapshot;
 use e2e_node::{poll::ticks, probe};
 use e2e_plan::{Probe, ProbeAction, ProbeKind};
 
@@ -48,5 +48,5 @@ async fn repeat(provider: &Provider, probing: &Probing, pod: &str, container: &s
 
 fn has_started(snapshot: &Snapshot, pod: &str, container: &str) -> bool {
     let report = snapshot.pod(pod).and_then(|pod| pod.container(container));
-    report.is_some_and(|report| report.status.started && matches!(report.status.state, ContainerState::Running { .. }))
+    report.is_some_and(|report| report.status.started && report.status.state.is_running())
 }

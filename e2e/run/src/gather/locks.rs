@@ -87,17 +87,15 @@ struct Silence {
 impl Silence {
     fn note(&mut self, snapshot: &Snapshot) {
         for (pod, report) in &snapshot.pods {
-            for (container, which, tally) in report
-                .containers
-                .iter()
-                .flat_map(|container| container.probes.iter().map(move |(which, tally)| (container, which, tally)))
-            {
-                let known = self.failed.entry((pod.clone(), container.name.clone(), *which)).or_default();
-                let is_silent = tally.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Timeout);
-                if is_silent && tally.failed > *known {
-                    self.last = Some(Instant::now());
+            for container in &report.containers {
+                for (which, tally) in &container.probes {
+                    let known = self.failed.entry((pod.clone(), container.name.clone(), *which)).or_default();
+                    let is_silent = tally.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Timeout);
+                    if is_silent && tally.failed > *known {
+                        self.last = Some(Instant::now());
+                    }
+                    *known = tally.failed;
                 }
-                *known = tally.failed;
             }
         }
     }

@@ -1,15 +1,15 @@
 //! The image of a pod's sandbox, with a program that is part of this one: a project needs no recipe for it, and trusts no public
 //! image of that name. Main function: [`context()`].
 
+pub(crate) mod orders;
+
 use super::context;
 
 /// The program, compiled by the build script.
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
 const NAME: &str = "pause";
-/// How many volumes a sandbox has room for.
-pub(crate) const SANDBOX_VOLUMES: usize = 64;
 
-/// Where the volume of an index below [`SANDBOX_VOLUMES`] is mounted in its pod's sandbox. An engine gives a new volume the mode of the
+/// Where the volume of an index below [`orders::VOLUMES`] is mounted in its pod's sandbox. An engine gives a new volume the mode of the
 /// image's directory that it is mounted over: everybody may write to it, as to an emptyDir.
 pub(crate) fn volume_path(index: usize) -> String {
     format!("/{}", directory(index))
@@ -21,7 +21,7 @@ fn directory(index: usize) -> String {
 
 /// What the image is built from.
 pub(super) fn context() -> Vec<u8> {
-    let directories: Vec<String> = (0..SANDBOX_VOLUMES).map(directory).collect();
+    let directories: Vec<String> = (0..orders::VOLUMES).map(directory).collect();
     context::of_binary(NAME, PROGRAM, &directories)
 }
 
@@ -44,7 +44,7 @@ mod tests {
                     .collect()
             })
             .expect("a tar from memory");
-        for path in (0..SANDBOX_VOLUMES).map(volume_path) {
+        for path in (0..orders::VOLUMES).map(volume_path) {
             assert_eq!(modes.get(&format!("root{path}")), Some(&0o777), "{path}: {modes:?}");
         }
     }

@@ -8,7 +8,6 @@ pub(crate) mod engine;
 mod entrance;
 mod exit;
 mod fault;
-mod host;
 mod link;
 mod measure;
 mod netlink;
@@ -18,6 +17,7 @@ mod queue;
 mod replace;
 mod sandbox;
 mod services;
+mod settings;
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunne
 use tokio::sync::{Mutex, OnceCell};
 
 use self::{
-    engine::Engine, entrance::Entrance, host::HostSettings, network::Network, sandbox::Sandbox, services::Services,
+    engine::Engine, entrance::Entrance, network::Network, sandbox::Sandbox, services::Services, settings::HostSettings,
 };
 use super::{Blow, Error, exec_output::EXEC_OUTPUT_MAX, pods::PodSpec};
 
@@ -202,25 +202,21 @@ impl DockerPods {
     async fn container(&self, pod: &str, container: &str) -> Result<Arc<ContainerAsync<GenericImage>>, Error> {
         let key = (pod.to_owned(), container.to_owned());
         let known = self.containers.lock().await.get(&key).cloned();
-        known.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
+        known.ok_or_else(|| Error::no_such_container(pod, container))
     }
 
     /// Starts a container. If the pod's sandbox has ended, the next start recreates the whole pod.
     pub(crate) async fn start(&self, pod: &str, container: &str) -> Result<(), Error> {
         let Err(error) = self.try_to_start(pod, container).await else { return Ok(()) };
         match self.forget_ended_sandbox(&*self.pod(pod)?).await? {
-            true => Err(Error::Sandbox {
-                pod: pod.to_owned(),
-                reason: "it has ended; the next start of a container of this pod recreates it".to_owned(),
-            }),
+            true => Err(Error::sandbox(pod, "it has ended; the next start of a container of this pod recreates it")),
             false => Err(error),
         }
     }
 
     async fn try_to_start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
         let pod = &*self.pod(pod_name)?;
-        let spec =
-            pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
+        let spec = pod.spec.container(container)?;
         self.remove_ended(pod, spec).await?;
         let sandbox = self.sandbox(pod).await?;
         let host = HostSettings::of(&self.engine, &pod.spec, &pod.files, &sandbox, spec).await?;

@@ -23,27 +23,24 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     // Kubernetes gives files no fields that are known only once the pod runs, such as its address.
     let identity = pod.identity(run_id, None);
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error: std::io::Error| Error::File { path: path.clone(), reason: error.to_string() }
-    };
     for (volume, files) in pod.component.pod.volumes.iter().filter_map(|(name, volume)| match volume {
         Volume::Files(files) => Some((name, files)),
         Volume::EmptyDir { .. } | Volume::Persistent { .. } => None,
     }) {
         let root = directory.join(volume);
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(&root).map_err(failed(&root))?;
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(&root).map_err(|error| Error::file(&root, &error))?;
         for file in files {
             let path = root.join(&file.path);
             if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(failed(parent))?;
+                fs::create_dir_all(parent).map_err(|error| Error::file(parent, &error))?;
             }
             let content = match &file.content {
                 Value::Plain(text) => Cow::Owned(change(volume, text).into_bytes()),
                 content => content.bytes(&identity),
             };
-            fs::write(&path, content).map_err(failed(&path))?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).map_err(failed(&path))?;
+            fs::write(&path, content)
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)))
+                .map_err(|error| Error::file(&path, &error))?;
         }
     }
     Ok(())

@@ -74,11 +74,7 @@ use self::{
     route::Route,
     watch::Watch,
 };
-use super::{
-    docker::engine::{Engine, RUN},
-    exec_output::both_outputs,
-    pods::PodSpec,
-};
+use super::{docker::engine::Engine, exec_output::both_outputs, owner::RUN, pods::PodSpec};
 
 pub use self::cluster::Options;
 pub(crate) use self::{cluster::Cluster, error::Error};

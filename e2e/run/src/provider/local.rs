@@ -164,10 +164,8 @@ impl LocalPods {
         })?;
         self.make_volumes(pod)?;
         for (container, found) in &pod.programs {
-            let script = found.program.script_text(root).map_err(|error| Error::File {
-                path: found.program.script.clone().unwrap_or_default().into(),
-                reason: error.to_string(),
-            })?;
+            let path = Path::new(found.program.script.as_deref().unwrap_or_default());
+            let script = found.program.script_text(root).map_err(|error| Error::file(path, &error))?;
             if let Some(script) = script {
                 self.workspace.write(&pod.script(container), &script)?;
             }
@@ -212,8 +210,8 @@ impl LocalPods {
     }
 
     fn process_spec(&self, pod: &Pod, container_name: &str) -> Result<Spec, Error> {
-        let container = pod.container(container_name)?;
-        let missing = || Error::NoSuchPod { pod: format!("{}/{container_name}", pod.spec.name) };
+        let container = pod.spec.container(container_name)?;
+        let missing = || Error::no_such_container(&pod.spec.name, container_name);
         let found = pod.programs.get(container_name).ok_or_else(missing)?;
         let translation = self.translation(pod, container);
         // The address that probes name too: an allow-list made from it must know them, as on the other targets.
@@ -283,7 +281,7 @@ impl LocalPods {
 
     pub(crate) fn start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
         let pod = &*self.pod(pod_name)?;
-        let declared = pod.container(container)?;
+        let declared = pod.spec.container(container)?;
         let process_spec = self.process_spec(pod, container)?;
         self.workspace.fresh_directory(&pod.private(container))?;
         self.make_sub_paths(pod, declared)?;
@@ -309,7 +307,7 @@ impl LocalPods {
     pub(crate) async fn wait_exit(&self, pod: &str, container: &str) -> Exit {
         match self.running(pod, container) {
             Some(running) => running.process.wait().await,
-            None => Exit { code: -1, oom_killed: false },
+            None => process::UNKNOWN,
         }
     }
 
@@ -342,7 +340,7 @@ impl LocalPods {
     /// Runs a command with a container's environment.
     pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
         let pod = &*self.pod(pod)?;
-        let translation = self.translation(pod, pod.container(container)?);
+        let translation = self.translation(pod, pod.spec.container(container)?);
         let command: Vec<String> =
             arguments(command).map(|argument| translation.text(&self.with_addresses(pod, argument))).collect();
         let program = command.first().map_or("", String::as_str);

@@ -5,6 +5,11 @@ use std::{fmt, fs, time::Duration};
 
 use crate::host::{self, stat, stat_field};
 
+/// Label of everything that a run starts: the run's id.
+pub(crate) const RUN: &str = "e2e.run";
+/// Label that names the process which owns the run.
+pub(crate) const OWNER: &str = "e2e.owner";
+
 /// Objects of a process that cannot be checked from here count as leftovers after this long: longer than any unattended run.
 const UNSEEN_AGE: Duration = Duration::from_secs(6 * 3600);
 

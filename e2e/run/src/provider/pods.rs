@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use e2e_plan::{Component, Container, Identity, Plan, ResolvedContainer, pod_name};
 
+use super::Error;
 use crate::host::host;
 
 /// Whether something is asked about a pod of this name.
@@ -55,8 +56,10 @@ impl PodSpec {
         format!("{}.{name}{own}", self.component.namespace)
     }
 
-    pub(crate) fn container(&self, name: &str) -> Option<&Container> {
-        self.all_containers().find(|container| container.name == name)
+    /// What its manifest says of a container.
+    pub(crate) fn container(&self, name: &str) -> Result<&Container, Error> {
+        let found = self.all_containers().find(|container| container.name == name);
+        found.ok_or_else(|| Error::no_such_container(&self.name, name))
     }
 
     /// A container with everything that depends on the pod filled in. `links` are the variables of the run's Services.

@@ -4,21 +4,19 @@
 //! so it need not listen to signals.
 //!
 //! An order on standard input is its kind and its length, each four bytes with the lowest first, and so many bytes. The answer on standard
-//! output is an error number, four bytes, zero for success. The kinds:
-//!
-//! - 0: messages for netfilter, such as rules.
-//! - 1: the names of `/etc/hosts`.
-//! - 2: a message for netfilter's queue, which from then on gives this program packets. Each goes on after as many microseconds as its mark.
-//! - 3: four bytes of a number and a path that ends with a zero: takes all that is left of the volume there.
-//! - 4: four bytes of a number: gives it back.
+//! output is an error number, four bytes, zero for success. The kinds are those of [`orders`].
 
 #![no_std]
 #![no_main]
+
+mod orders;
 
 use core::{
     arch::{asm, global_asm},
     panic::PanicInfo,
 };
+
+use orders::VOLUMES;
 
 /// The longest order. The kernel's limit for one message is lower.
 const CAPACITY: usize = 256 * 1024;
@@ -36,8 +34,6 @@ static mut HELD: Held =
 const HELD_MAX: usize = 1 << 16;
 /// The longest message about a packet, of which most have a hundred bytes.
 const MESSAGE_WORDS: usize = 256;
-/// How many volumes a pod may have.
-const VOLUMES: usize = 64;
 /// EBUSY, EINVAL, and ENOBUFS of a socket that has lost messages.
 const BUSY: i32 = 16;
 const INVALID: i32 = 22;
@@ -171,11 +167,11 @@ impl Open {
         }
         let error = match kind {
             _ if length > CAPACITY => TOO_LONG,
-            0 => rules(self.netfilter, buffer, length),
-            1 => names(buffer, length),
-            2 => self.listen(buffer, length),
-            3 => self.fill(buffer),
-            4 => self.give_back(buffer),
+            orders::RULES => rules(self.netfilter, buffer, length),
+            orders::NAMES => names(buffer, length),
+            orders::HOLD => self.listen(buffer, length),
+            orders::FILL => self.fill(buffer),
+            orders::RELEASE => self.give_back(buffer),
             _ => INVALID,
         };
         call(number::WRITE, [1, &raw const error as usize, 4, 0, 0, 0]);

@@ -14,16 +14,13 @@ use super::{
     nft::{self, Queue, Rules},
     queue,
 };
-use crate::provider::Error;
+use crate::{
+    image::orders::{FILL, HOLD, NAMES, RELEASE, RULES},
+    provider::Error,
+};
 
 /// How long a sandbox may take to carry out an order; most take a millisecond, and a volume of a gigabyte a second.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The kinds of orders that a sandbox's program knows.
-const RULES: u32 = 0;
-const NAMES: u32 = 1;
-const HOLD: u32 = 2;
-const FILL: u32 = 3;
-const RELEASE: u32 = 4;
 
 /// Why an order was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

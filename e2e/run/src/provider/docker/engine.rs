@@ -16,13 +16,8 @@ use jiff::Timestamp;
 
 use crate::provider::{
     Error,
-    owner::{Owner, is_left_behind},
+    owner::{OWNER, Owner, RUN, is_left_behind},
 };
-
-/// Label of everything that a run starts: the run's id.
-pub(crate) const RUN: &str = "e2e.run";
-/// Label that names the process which owns the run.
-const OWNER: &str = "e2e.owner";
 
 /// Label of a kubelet's containers, which also have their pod's labels.
 const KUBELET_POD: &str = "io.kubernetes.pod.uid";

@@ -36,10 +36,8 @@ pub(super) async fn open(services: &[Service], pods: &[PodSpec]) -> Result<Vec<E
         let replicas = pods.iter().filter(|pod| service.components.contains(&pod.component.name));
         let replicas: Vec<String> = replicas.map(|pod| pod.name.clone()).collect();
         for port in service.ports.iter().filter(|_| replicas.len() > 1) {
-            let failed = |error: std::io::Error| Error::Port {
-                what: format!("Service {} port {}", service.name, port.port),
-                reason: error.to_string(),
-            };
+            let what = format!("Service {} port {}", service.name, port.port);
+            let failed = |error| Error::port(&what, &error);
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
             let ready = Ready::default();
             entrances.push(Entrance {
@@ -72,18 +70,15 @@ mod tests {
     use super::*;
     use crate::provider::{
         pods,
-        testing::{ask, named, plan},
+        testing::{ask, deployment, named, plan, service},
     };
 
     #[tokio::test]
     async fn every_ready_replica_gets_connections() {
-        let plan = plan(
-            "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: app }\nspec:\n  replicas: 3\n  \
-             selector: { matchLabels: { app: app } }\n  template:\n    metadata: { labels: { app: app } }\n    spec:\n      \
-             containers: [{ name: app, image: x, ports: [{ containerPort: 8080 }] }]\n---\n\
-             apiVersion: v1\nkind: Service\nmetadata: { name: api }\n\
-             spec: { selector: { app: app }, ports: [{ port: 80, targetPort: 8080 }] }\n",
-        );
+        let app = deployment("app", "{ containers: [{ name: app, image: x, ports: [{ containerPort: 8080 }] }] }");
+        let api = service("api", "app", 80).replace("port: 80", "port: 80, targetPort: 8080");
+        let mut plan = plan(&[app, api].join("---\n"));
+        plan.components[0].replicas = 3;
         let entrances = open(&plan.services, &pods::of(&plan, "test")).await.expect("a port");
         let [entrance] = &entrances[..] else { panic!("{entrances:?}") };
         assert_eq!((entrance.service.as_str(), entrance.port), ("api", 80));

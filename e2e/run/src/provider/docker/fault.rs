@@ -21,7 +21,7 @@ impl DockerPods {
         let sides = disturbances.iter().flat_map(|disturbance| disturbance.from.iter().chain(&disturbance.to));
         for pod in sides.collect::<BTreeSet<_>>() {
             if !self.running_sandbox(pod)?.ip.is_ipv4() {
-                return Err(Error::Sandbox { pod: pod.clone(), reason: "it has no IPv4 address".to_owned() });
+                return Err(Error::sandbox(pod, "it has no IPv4 address"));
             }
         }
         self.services.disturb(disturbances);
@@ -37,8 +37,8 @@ impl DockerPods {
     /// Waits until the receiving pods know.
     async fn tell(&self, disturbances: &[Disturbance]) -> Result<(), Error> {
         for pod in disturbances.iter().flat_map(|disturbance| &disturbance.to).collect::<BTreeSet<_>>() {
-            let told = self.running_sandbox(pod)?.tell(&self.services).await;
-            told.map_err(|reason| Error::Sandbox { pod: pod.clone(), reason })?;
+            let told = self.running_sandbox(pod)?.link.tell(&self.services).await;
+            told.map_err(|reason| Error::sandbox(pod, reason))?;
         }
         Ok(())
     }
@@ -58,7 +58,7 @@ impl DockerPods {
             };
             // Without a sandbox nothing runs, and the first start says why.
             let Some(sandbox) = &first else { return Ok(()) };
-            let tried = sandbox.try_obstacle(delay).await;
+            let tried = sandbox.link.try_obstacle(delay).await;
             tried.map_err(|reason| Error::Fault { fault: fault.to_string(), reason })?;
         }
         Ok(())
@@ -90,13 +90,12 @@ impl DockerPods {
 
     /// Takes all that is left of a volume of a pod.
     pub(crate) async fn fill_volume(&self, pod: &str, volume: &str) -> Result<(), Error> {
-        self.running_sandbox(pod)?.fill(volume).await.map_err(|reason| Error::Sandbox { pod: pod.to_owned(), reason })
+        self.running_sandbox(pod)?.fill(volume).await
     }
 
     /// Gives it back.
     pub(crate) async fn release_volume(&self, pod: &str, volume: &str) -> Result<(), Error> {
-        let released = self.running_sandbox(pod)?.release(volume).await;
-        released.map_err(|reason| Error::Sandbox { pod: pod.to_owned(), reason })
+        self.running_sandbox(pod)?.release(volume).await
     }
 
     fn running_sandbox(&self, pod: &str) -> Result<Arc<Sandbox>, Error> {

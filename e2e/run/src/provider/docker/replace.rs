@@ -21,7 +21,7 @@ impl Pod {
         let file = std::fs::create_dir_all(&self.files)
             .and_then(|()| std::fs::OpenOptions::new().create(true).append(true).open(&path));
         let kept = file.and_then(|mut file| file.write_all(text.as_bytes()));
-        kept.map_err(|error| Error::File { path, reason: error.to_string() })
+        kept.map_err(|error| Error::file(&path, &error))
     }
 }
 

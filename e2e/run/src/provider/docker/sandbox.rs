@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use bollard::{
@@ -21,12 +20,13 @@ use e2e_plan::Volume;
 
 use super::{engine::Engine, link::Link, network::Network, services::Services};
 use crate::{
-    image::{SANDBOX_IMAGE, SANDBOX_VOLUMES, directories, volume_path},
+    image::{SANDBOX_IMAGE, directories, orders, volume_path},
     provider::{Error, pods::PodSpec},
 };
 
 #[derive(Debug)]
 pub(super) struct Sandbox {
+    pod: String,
     /// The container's id.
     pub(super) id: String,
     /// The pod's address.
@@ -37,7 +37,7 @@ pub(super) struct Sandbox {
     /// The volumes that it holds, in the order of their places in it.
     volumes: Vec<Held>,
     /// Keeps the Services in its network as they are.
-    link: Link,
+    pub(super) link: Link,
 }
 
 impl Sandbox {
@@ -72,10 +72,10 @@ impl Sandbox {
             move |error| Error::engine(action, &name, error)
         };
         let volumes = held(pod, &engine.run_id);
-        if volumes.len() > SANDBOX_VOLUMES {
-            let (pod, count) = (pod.name.clone(), volumes.len());
-            let reason = format!("the pod has {count} writable volumes, a sandbox holds at most {SANDBOX_VOLUMES}");
-            return Err(Error::Sandbox { pod, reason });
+        if volumes.len() > orders::VOLUMES {
+            let (count, most) = (volumes.len(), orders::VOLUMES);
+            let reason = format!("the pod has {count} writable volumes, a sandbox holds at most {most}");
+            return Err(Error::sandbox(&pod.name, reason));
         }
         let mut body = body(engine, pod, services, network, mounts(engine, &volumes), memory_bytes(&volumes));
         if !publish && let Some(host) = &mut body.host_config {
@@ -90,9 +90,7 @@ impl Sandbox {
             let settings = inspected.network_settings.unwrap_or_default();
             let endpoint = settings.networks.as_ref().and_then(|networks| networks.get(&network.name));
             let ip = endpoint.and_then(|endpoint| endpoint.ip_address.as_ref()?.parse().ok());
-            let no_address =
-                || Error::Sandbox { pod: pod.name.clone(), reason: "the engine assigned no address".to_owned() };
-            let ip = ip.ok_or_else(no_address)?;
+            let ip = ip.ok_or_else(|| Error::sandbox(&pod.name, "the engine assigned no address"))?;
             let link = Link::open(engine, services, &pod.name, &id, ip).await?;
             Ok((ip, link, settings.ports.unwrap_or_default()))
         };
@@ -112,7 +110,8 @@ impl Sandbox {
                 Some((port, SocketAddr::from((Ipv4Addr::LOCALHOST, host_port))))
             })
             .collect();
-        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, link })
+        let (pod, direct) = (pod.name.clone(), network.is_reached(ip).await);
+        Ok(Self { pod, id, ip, direct, published, volumes, link })
     }
 
     /// Where this machine reaches a port of the pod. The pod's own address is preferred: published ports go through a
@@ -124,9 +123,10 @@ impl Sandbox {
         }
     }
 
-    /// The engine's name of one of the pod's volumes.
-    pub(super) fn volume(&self, name: &str) -> String {
-        self.volumes.iter().find(|held| held.name == name).map(|held| held.source.clone()).unwrap_or_default()
+    /// One of the pod's volumes, with its place in the sandbox.
+    pub(super) fn volume(&self, name: &str) -> Result<(u32, &Held), Error> {
+        let found = (0..).zip(&self.volumes).find(|(_, held)| held.name == name);
+        found.ok_or_else(|| Error::sandbox(&self.pod, format!("it has no volume {name}")))
     }
 
     /// The engine's names of the volumes that end with the pod.
@@ -137,47 +137,35 @@ impl Sandbox {
     /// A directory of one of the pod's volumes, as the engine's machine names it. Where it is not there it is made, and everybody may
     /// write to it.
     pub(super) async fn directory(&self, engine: &Engine, volume: &str, sub_path: &str) -> Result<String, Error> {
-        let name = self.volume(volume);
+        let (index, Held { source, .. }) = self.volume(volume)?;
         let failed = |action| {
-            let name = format!("{name}/{sub_path}");
+            let name = format!("{source}/{sub_path}");
             move |error| Error::engine(action, &name, error)
         };
-        let index = self.volumes.iter().position(|held| held.name == volume).unwrap_or_default();
-        let path = ContainerArchiveInfoOptionsBuilder::default().path(&format!("{}/{sub_path}", volume_path(index)));
+        let place = volume_path(index as usize);
+        let path = ContainerArchiveInfoOptionsBuilder::default().path(&format!("{place}/{sub_path}"));
         // A container before this one may have made it, with a mode of its own, or a file in its place.
         if engine.client.get_container_archive_info(&self.id, Some(path.build())).await.is_err() {
-            let place = UploadToContainerOptionsBuilder::default().path(&volume_path(index)).build();
+            let place = UploadToContainerOptionsBuilder::default().path(&place).build();
             let archive = body_full(directories(sub_path).into());
             let uploaded = engine.client.upload_to_container(&self.id, Some(place), archive).await;
             uploaded.map_err(failed("make the directory"))?;
         }
-        let inspected = engine.client.inspect_volume(&name).await.map_err(failed("inspect the volume of"))?;
+        let inspected = engine.client.inspect_volume(source).await.map_err(failed("inspect the volume of"))?;
         Ok(format!("{}/{sub_path}", inspected.mountpoint))
     }
 
-    /// Has it know of every change of the Services and of what lies between pods.
-    pub(super) async fn tell(&self, services: &Services) -> Result<(), String> {
-        self.link.tell(services).await
-    }
-
-    /// Whether the kernel can drop packets, or have them wait.
-    pub(super) async fn try_obstacle(&self, delay: Option<Duration>) -> Result<(), String> {
-        self.link.try_obstacle(delay).await
-    }
-
     /// Takes all that is left of one of the pod's volumes.
-    pub(super) async fn fill(&self, volume: &str) -> Result<(), String> {
-        let index = self.index(volume)?;
-        self.link.fill(u32::try_from(index).unwrap_or(u32::MAX), &volume_path(index)).await
+    pub(super) async fn fill(&self, volume: &str) -> Result<(), Error> {
+        let (index, _) = self.volume(volume)?;
+        let filled = self.link.fill(index, &volume_path(index as usize)).await;
+        filled.map_err(|reason| Error::sandbox(&self.pod, reason))
     }
 
     /// Gives it back.
-    pub(super) async fn release(&self, volume: &str) -> Result<(), String> {
-        self.link.release(u32::try_from(self.index(volume)?).unwrap_or(u32::MAX)).await
-    }
-
-    fn index(&self, volume: &str) -> Result<usize, String> {
-        self.volumes.iter().position(|held| held.name == volume).ok_or_else(|| format!("it has no volume {volume}"))
+    pub(super) async fn release(&self, volume: &str) -> Result<(), Error> {
+        let (index, _) = self.volume(volume)?;
+        self.link.release(index).await.map_err(|reason| Error::sandbox(&self.pod, reason))
     }
 }
 
@@ -218,11 +206,11 @@ fn body(
 
 /// A volume that a sandbox holds.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     /// The pod's name of it.
     name: String,
     /// The engine's.
-    source: String,
+    pub(super) source: String,
     is_persistent: bool,
     in_memory: bool,
     size_limit_bytes: Option<u64>,

@@ -12,12 +12,8 @@ use kube::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{
-    cluster::Cluster,
-    error::Error,
-    labels::{OWNER, owner_labels},
-};
-use crate::provider::docker::engine::RUN;
+use super::{cluster::Cluster, error::Error, labels::owner_labels};
+use crate::provider::owner::{OWNER, RUN};
 
 /// Label of such a node: since when, in seconds of Unix time by this machine's clock.
 const SINCE: &str = "e2e.since";

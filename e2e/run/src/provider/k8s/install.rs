@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use e2e_kubelet::{
-    snapshot::{ContainerReport, PodReport, Snapshot},
-    status::ContainerState,
-};
+use e2e_kubelet::snapshot::{ContainerReport, PodReport, Snapshot};
 use e2e_plan::{Component, Plan};
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -106,7 +103,7 @@ impl Installation {
     async fn head_start(&self, objects: &[&Resolved]) {
         let components = objects.iter().filter_map(|object| object.component.as_deref());
         let names: Vec<&str> = components.flat_map(|name| self.pods(name)).map(|spec| spec.name.as_str()).collect();
-        let is_running = |container: &ContainerReport| matches!(container.status.state, ContainerState::Running { .. });
+        let is_running = |container: &ContainerReport| container.status.state.is_running();
         let run = |snapshot: &Snapshot| {
             names.iter().filter_map(|name| snapshot.pod(name)).all(|pod| pod.containers.iter().all(is_running))
         };

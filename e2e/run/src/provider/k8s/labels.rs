@@ -1,14 +1,12 @@
 //! Labels by which everybody sees what is a run's in a cluster. Main function: [`labels`].
 
-use crate::provider::{docker::engine::RUN, owner::Owner};
+use crate::provider::owner::{OWNER, Owner, RUN};
 
 /// Label that says which program looks after an object
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
 pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// This program in that label, and as the field manager of everything that is applied.
 pub(super) const MANAGER: &str = "e2e";
-/// Label that names the process which owns the run.
-pub(super) const OWNER: &str = "e2e.owner";
 
 /// Labels of everything that a run makes.
 pub(super) fn labels(run_id: &str) -> [(String, String); 3] {

@@ -19,9 +19,9 @@ use super::{
     cluster::Cluster,
     cluster_scoped, cordon,
     error::{Error, reason},
-    labels::{MANAGED_BY, MANAGER, OWNER, labels},
+    labels::{MANAGED_BY, MANAGER, labels},
 };
-use crate::provider::{docker::engine::RUN, owner::is_left_behind};
+use crate::provider::owner::{OWNER, RUN, is_left_behind};
 
 /// How long a namespace may take to go: the longest grace period of a pod, and the cluster's own work after it.
 const GONE_LIMIT: Duration = Duration::from_secs(120);

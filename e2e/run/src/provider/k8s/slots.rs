@@ -169,14 +169,10 @@ pub(super) fn stage(pod: Option<&Pod>, report: &PodReport) -> Option<Stage> {
     pod?;
     Some(match () {
         () if report.ready => Stage::Ready,
-        () if report.containers.iter().all(|container| is_running(&container.status)) => Stage::Running,
+        () if report.containers.iter().all(|container| container.status.state.is_running()) => Stage::Running,
         () if is_met(pod, "PodScheduled") => Stage::Scheduled,
         () => Stage::Created,
     })
-}
-
-fn is_running(status: &e2e_kubelet::status::ContainerStatus) -> bool {
-    matches!(status.state, e2e_kubelet::status::ContainerState::Running { .. })
 }
 
 #[cfg(test)]

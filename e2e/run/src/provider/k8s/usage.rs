@@ -103,9 +103,13 @@ pub(super) async fn of_nodes(
 }
 
 async fn of_node(cluster: &Cluster, node: &str) -> Option<Summary> {
-    let path = format!("/api/v1/nodes/{node}/proxy/stats/summary?only_cpu_and_memory=true");
-    let request = axum::http::Request::get(path).body(Vec::new()).ok()?;
+    let request = to_kubelet(node, "stats/summary?only_cpu_and_memory=true")?;
     cluster.client.request::<Summary>(request).await.ok()
+}
+
+/// A request that the API server passes on to a node's kubelet.
+fn to_kubelet(node: &str, path: &str) -> Option<http::Request<Vec<u8>>> {
+    http::Request::get(format!("/api/v1/nodes/{node}/proxy/{path}")).body(Vec::new()).ok()
 }
 
 /// How often the pods of the run's namespace were held back at their CPU limits, by the cluster's names of them, from what cAdvisor
@@ -160,9 +164,7 @@ async fn counters(cluster: &Cluster, nodes: &BTreeSet<String>) -> BTreeMap<Strin
 }
 
 async fn metrics_of_node(cluster: &Cluster, node: &str) -> Option<String> {
-    let path = format!("/api/v1/nodes/{node}/proxy/metrics/cadvisor");
-    let request = axum::http::Request::get(path).body(Vec::new()).ok()?;
-    cluster.client.request_text(request).await.ok()
+    cluster.client.request_text(to_kubelet(node, "metrics/cadvisor")?).await.ok()
 }
 
 /// What one node's metrics in Prometheus's text format say of the containers of a namespace's pods.

@@ -17,7 +17,7 @@ impl LocalPods {
         }
         let directory = pod.clients(container);
         self.workspace.private_directory(&directory)?;
-        let translation = self.translation(pod, pod.container(container)?);
+        let translation = self.translation(pod, pod.spec.container(container)?);
         for (name, arguments) in &found.program.clients {
             let directories = found.directories.iter().cloned().chain(programs::path());
             let Some(client) = programs::find(name, directories) else { continue };
@@ -26,7 +26,7 @@ impl LocalPods {
             let script = in_front(&client, &arguments, &found.program.port_flags, &pod.local_ports());
             self.workspace.write(&path, &script)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-                .map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
+                .map_err(|error| Error::file(&path, &error))?;
         }
         Ok(())
     }

@@ -6,8 +6,6 @@ use std::{
     path::PathBuf,
 };
 
-use e2e_plan::Container;
-
 use super::{
     super::{Error, pods::PodSpec},
     FoundProgram, FoundPrograms,
@@ -59,12 +57,6 @@ impl Pod {
             programs,
             spec,
         })
-    }
-
-    /// What its manifest says of a container.
-    pub(super) fn container(&self, name: &str) -> Result<&Container, Error> {
-        let missing = || Error::NoSuchPod { pod: format!("{}/{name}", self.spec.name) };
-        self.spec.container(name).ok_or_else(missing)
     }
 
     /// This machine's port for each port of the containers, the programs' own included.

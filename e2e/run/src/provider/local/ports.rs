@@ -35,7 +35,7 @@ impl Ports {
     /// A listener on a free port.
     pub(super) fn listener(&mut self, what: &str) -> Result<tokio::net::TcpListener, Error> {
         let (_, listener) = self.bind(what)?;
-        into_tokio(listener).map_err(|error| Error::Port { what: what.to_owned(), reason: error.to_string() })
+        into_tokio(listener).map_err(|error| Error::port(what, &error))
     }
 
     fn bind(&mut self, what: &str) -> Result<(SocketAddr, TcpListener), Error> {

@@ -8,7 +8,7 @@ use std::{
         process::ExitStatusExt,
     },
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -27,6 +27,9 @@ use crate::{
     host::{signal, signal_group},
     provider::{end_with_parent, exec_output::both_outputs, owner::start_of},
 };
+
+/// The end of a process that nothing tells of.
+pub(super) const UNKNOWN: Exit = Exit { code: -1, oom_killed: false };
 
 #[derive(Clone)]
 pub(super) struct Spec {
@@ -90,11 +93,7 @@ impl Spec {
         let (sender, exit) = watch::channel(None);
         let oom = Arc::clone(&oom_killed);
         tokio::spawn(async move {
-            let code = match child.wait().await {
-                // As a shell and Kubernetes have it: 128 + signal.
-                Ok(status) => status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
-                Err(_) => -1,
-            };
+            let code = child.wait().await.map_or(UNKNOWN.code, code);
             // With its first process a container ends, whatever that one has started.
             signal_group(pid, Signal::KILL);
             let _ = sender.send(Some(Exit { code, oom_killed: oom.load(Ordering::Relaxed) }));
@@ -122,8 +121,13 @@ impl Spec {
         let _group = Group(child.id().unwrap_or_default());
         let output = both_outputs(child.stdout.take(), child.stderr.take()).await;
         let status = child.wait().await?;
-        Ok(ExecResult { exit_code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)), output })
+        Ok(ExecResult { exit_code: code(status), output })
     }
+}
+
+/// As a shell and Kubernetes have it: 128 + signal.
+fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// Whether a file may be executed but is a mere text: neither a binary, in which zeros stand, nor a script whose first line names its
@@ -152,10 +156,7 @@ impl Process {
     /// How it ended, once it has.
     pub(super) async fn wait(&self) -> Exit {
         let mut exit = self.exit.clone();
-        match exit.wait_for(Option::is_some).await {
-            Ok(exit) => exit.unwrap_or(Exit { code: -1, oom_killed: false }),
-            Err(_) => Exit { code: -1, oom_killed: false },
-        }
+        exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit).unwrap_or(UNKNOWN)
     }
 
     pub(super) fn is_running(&self) -> bool {

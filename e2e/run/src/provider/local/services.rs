@@ -42,8 +42,7 @@ pub(super) fn service_ports(
             Some(only) if replicas.len() == 1 => ServicePort { address: *only, balanced: None, publish_not_ready },
             _ => {
                 let listener = ports.listener(&what)?;
-                let taken = |error: std::io::Error| Error::Port { what: what.clone(), reason: error.to_string() };
-                let address = listener.local_addr().map_err(taken)?;
+                let address = listener.local_addr().map_err(|error| Error::port(&what, &error))?;
                 let first = if publish_not_ready { replicas.values().copied().collect() } else { Vec::new() };
                 let ready: Ready = Arc::new(RwLock::new(first));
                 let balancer = balancer::serve(listener, Arc::clone(&ready));

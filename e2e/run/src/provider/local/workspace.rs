@@ -48,7 +48,7 @@ impl Workspace {
             let outside = std::env::temp_dir().join(format!("e2e-{}", directory.id()));
             // Left for `gc`, which follows it when the run could not clean up.
             let link = directory.join(OUTSIDE);
-            std::os::unix::fs::symlink(&outside, &link).map_err(|error| failed(&link, &error))?;
+            std::os::unix::fs::symlink(&outside, &link).map_err(|error| Error::file(&link, &error))?;
             outside
         } else {
             inside
@@ -57,7 +57,7 @@ impl Workspace {
         let workspace = Self { path, logs, user: is_root.then_some(NOBODY) };
         // It holds the files of Secrets.
         workspace.private_directory(&workspace.path)?;
-        fs::create_dir(&workspace.logs).map_err(|error| failed(&workspace.logs, &error))?;
+        fs::create_dir(&workspace.logs).map_err(|error| Error::file(&workspace.logs, &error))?;
         Ok(workspace)
     }
 
@@ -76,10 +76,11 @@ impl Workspace {
 
     /// A directory that only the processes can use.
     pub(super) fn private_directory(&self, path: &Path) -> Result<(), Error> {
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(|error| failed(path, &error))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| failed(path, &error))?;
-        self.user
-            .map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)).map_err(|error| failed(path, &error)))
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(|error| Error::file(path, &error))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| Error::file(path, &error))?;
+        self.user.map_or(Ok(()), |(user, group)| {
+            chown(path, Some(user), Some(group)).map_err(|error| Error::file(path, &error))
+        })
     }
 
     /// The same, with nothing in it.
@@ -98,11 +99,11 @@ impl Workspace {
 
     /// Another name for a file or a directory.
     pub(super) fn link(&self, target: &Path, name: &Path) -> Result<(), Error> {
-        std::os::unix::fs::symlink(target, name).map_err(|error| failed(name, &error))
+        std::os::unix::fs::symlink(target, name).map_err(|error| Error::file(name, &error))
     }
 
     pub(super) fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
-        fs::write(path, text).map_err(|error| failed(path, &error))
+        fs::write(path, text).map_err(|error| Error::file(path, &error))
     }
 
     /// A program whose binary belongs to this run: the processes' user can reach it, and a build for another run does not replace it. A
@@ -116,9 +117,9 @@ impl Workspace {
                 let new = own.with_extension("new");
                 // A link costs nothing, and is not possible on another file system.
                 if fs::hard_link(binary, &new).is_err() {
-                    fs::copy(binary, &new).map_err(|error| failed(&new, &error))?;
+                    fs::copy(binary, &new).map_err(|error| Error::file(&new, &error))?;
                 }
-                fs::rename(&new, &own).map_err(|error| failed(&own, &error))?;
+                fs::rename(&new, &own).map_err(|error| Error::file(&own, &error))?;
             }
             found.binary = Some(own);
         }
@@ -133,7 +134,7 @@ impl Workspace {
 /// Removes a directory that may not be there.
 fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(path, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path, &error)),
         _ => Ok(()),
     }
 }
@@ -141,10 +142,6 @@ fn remove(path: &Path) -> Result<(), Error> {
 /// Whether every user can pass through all directories above.
 fn traversable(path: &Path) -> bool {
     path.ancestors().skip(1).all(|directory| fs::metadata(directory).is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::File { path: path.to_owned(), reason: error.to_string() }
 }
 
 #[cfg(test)]

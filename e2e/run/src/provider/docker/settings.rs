@@ -87,7 +87,7 @@ impl HostSettings {
 /// A volume that the sandbox holds, or a directory in it.
 async fn directory(engine: &Engine, sandbox: &Sandbox, mount: &e2e_plan::Mount) -> Result<(MountType, String), Error> {
     match &mount.sub_path {
-        None => Ok((MountType::VOLUME, sandbox.volume(&mount.volume))),
+        None => Ok((MountType::VOLUME, sandbox.volume(&mount.volume)?.1.source.clone())),
         // Engines before API 1.45 mount whole volumes only, but every one mounts its own directories.
         Some(sub_path) => Ok((MountType::BIND, sandbox.directory(engine, &mount.volume, sub_path).await?)),
     }
