@@ -164,8 +164,8 @@ fn against(args: &Args, options: Options, request: &Request, progress: &Progress
     }
     let compared = block_on(Box::pin(e2e_run::against::against(options, request, progress)))??;
     match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&compared.against)?),
-        Format::Text => print!("\n{}", e2e_report::against::render(&compared.against)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&compared.result)?),
+        Format::Text => print!("\n{}", e2e_report::against::render(&compared.result)),
     }
     eprintln!("comparison: {}", compared.directory.join(AGAINST_HTML).display());
     Ok(compared.exit)
@@ -190,6 +190,6 @@ fn alternate(args: &Args, options: &Options, repeat: u32, progress: &Progress) -
     if args.format == Format::Text {
         println!();
     }
-    compare::show(&compared.comparison, &compared.directory, args.format)?;
+    compare::show(&compared.result, &compared.directory, args.format)?;
     Ok(compared.exit)
 }

@@ -279,7 +279,7 @@ fn with_nearest(message: &str) -> String {
     nearest.map_or_else(|| message.to_owned(), |known| format!("{message}; did you mean `{known}`"))
 }
 
-fn invalid(key: &'static str, value: &dyn std::fmt::Display, remedy: &str) -> Error {
+pub(crate) fn invalid(key: &'static str, value: &dyn std::fmt::Display, remedy: &str) -> Error {
     Error::Invalid { key, value: value.to_string(), remedy: remedy.to_owned() }
 }
 

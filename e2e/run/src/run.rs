@@ -31,7 +31,7 @@ use e2e_report::{
 };
 use futures_util::FutureExt;
 
-use self::{bring_up::Up, prepared::Prepared, provide::Early, signal::Signal, system::System};
+use self::{bring_up::Up, prepared::Prepared, signal::Signal, system::System};
 use crate::{ci, exit::ExitCode, progress::Progress, provider::Provider, reaper::Reaper};
 
 pub use self::{
@@ -152,14 +152,14 @@ async fn provide(prepared: &Prepared, signal: &Signal, progress: &Progress) -> R
         Ok(())
     };
     let built = async { tokio::try_join!(provide::supply(prepared, progress), suites) };
-    let built = async { signal.unless_interrupted(built).await.ok_or_else(|| prepared.interrupted())? };
+    let built = async { signal.or_interrupted(prepared, built).await? };
     // A panic in one must not cut the other short.
     let (built, early) = tokio::join!(caught(built), provide::provide_early(prepared, signal, progress));
     let ((programs, ()), early) = (built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, early?);
     let now = Instant::now();
     Ok(match early {
         // Its time counts, although it overlapped with work that does not.
-        Some(Early { provider, took }) => (provider, now.checked_sub(took).unwrap_or(now)),
+        Some((provider, took)) => (provider, now.checked_sub(took).unwrap_or(now)),
         None => (provide::provide(prepared, &programs).await?, now),
     })
 }
@@ -175,8 +175,7 @@ fn both(error: Error, removed: Result<(), Error>, progress: &Progress) -> Error 
 
 /// Everything between "it runs" and "it is removed".
 async fn work(system: &System, prepared: &Prepared, signal: &Signal, progress: &Progress) -> Result<Up, Error> {
-    let interrupted = || prepared.interrupted();
-    let up = signal.unless_interrupted(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
+    let up = signal.or_interrupted(prepared, bring_up::wait(system, prepared, progress)).await??;
     if !prepared.options.up_only {
         progress.phase("suites");
         let odd = match up {
@@ -190,7 +189,7 @@ async fn work(system: &System, prepared: &Prepared, signal: &Signal, progress: &
             progress.line(format!("`{}` ended abnormally: {}; {}", odd.command, odd.reason, odd.remedy));
         }
         progress.phase("evidence");
-        signal.unless_interrupted(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
+        signal.or_interrupted(prepared, collect::gather(system, prepared, progress)).await??;
         if let Some(odd) = &odd {
             prepared.directory.write_json(run_dir::SUITES, odd)?;
         }

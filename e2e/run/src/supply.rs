@@ -1,10 +1,11 @@
-//! Images and programs while a system is up: brought up to date for a component that is deployed anew. Main type: [`Supply`].
+//! What pods are made from: provided before a run, and while a system is up for a component that is deployed anew. Main type: [`Supply`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use e2e_node::node::Restarter;
 
 use crate::{
+    config::Config,
     image::{self, Recipes},
     provider::{
         Error, Provider,
@@ -23,11 +24,15 @@ pub(crate) struct Supply {
 }
 
 impl Supply {
+    pub(crate) fn of(config: &Config, root: &Path) -> Self {
+        Self { images: config.images.clone(), programs: config.local.clone(), root: root.to_owned() }
+    }
+
     /// Makes pods that the run did not begin with, with the images or programs that they need.
     pub(crate) async fn provide(&self, provider: &Provider, pods: Vec<PodSpec>) -> Result<(), Error> {
         match provider {
             Provider::Docker(docker) => {
-                self.ensure(&docker.engine, pods.iter()).await?;
+                self.ensure(&docker.engine, &images_of(&pods), &|_| ()).await?;
                 docker.admit(pods)
             }
             Provider::Local(local) => {
@@ -47,7 +52,9 @@ impl Supply {
         pods: &[&PodSpec],
     ) -> Result<(), Error> {
         match provider {
-            Provider::Docker(docker) => self.ensure(&docker.engine, pods.iter().copied()).await?,
+            Provider::Docker(docker) => {
+                self.ensure(&docker.engine, &images_of(pods.iter().copied()), &|_| ()).await?;
+            }
             Provider::Local(local) => {
                 let own: Vec<PodSpec> = pods.iter().map(|pod| (*pod).clone()).collect();
                 let programs = find_programs(&self.programs, &own, &self.root, &|_| ()).await?;
@@ -64,23 +71,30 @@ impl Supply {
         Ok(())
     }
 
-    /// Pulls or builds those images of pods that the engine does not have as they are now.
-    async fn ensure(&self, engine: &Engine, pods: impl Iterator<Item = &PodSpec>) -> Result<(), Error> {
-        let images: Vec<String> = pods.flat_map(images_of).collect();
+    /// Pulls or builds those images that the engine does not have as they are now.
+    pub(crate) async fn ensure(
+        &self,
+        engine: &Engine,
+        images: &[String],
+        say: image::Progress<'_>,
+    ) -> Result<Vec<image::Outcome>, image::Error> {
+        image::ensure(engine.client(), images, &self.images.with_built_in(), &self.root, say).await
+    }
+
+    /// Those of the images that have a recipe.
+    pub(crate) fn own(&self, images: &[String]) -> Vec<String> {
         let recipes = self.images.with_built_in();
-        image::ensure(engine.client(), &images, &recipes, &self.root, &|_| ()).await?;
-        Ok(())
+        images.iter().filter(|image| recipes.0.contains_key(*image)).cloned().collect()
     }
 
     /// The images of a pod that this machine brings to a cluster: those that it has, once what has a recipe is built.
     async fn brought(&self, engine: &Engine, pod: &PodSpec) -> Result<Vec<String>, Error> {
-        let (recipes, images): (_, Vec<String>) = (self.images.with_built_in(), images_of(pod).collect());
-        let own: Vec<String> = images.iter().filter(|image| recipes.0.contains_key(*image)).cloned().collect();
-        image::ensure(engine.client(), &own, &recipes, &self.root, &|_| ()).await?;
+        let images = images_of([pod]);
+        self.ensure(engine, &self.own(&images), &|_| ()).await?;
         Ok(image::present(engine.client(), &images).await?)
     }
 }
 
-fn images_of(pod: &PodSpec) -> impl Iterator<Item = String> {
-    pod.all_containers().map(|own| own.image.clone())
+fn images_of<'a>(pods: impl IntoIterator<Item = &'a PodSpec>) -> Vec<String> {
+    pods.into_iter().flat_map(PodSpec::all_containers).map(|own| own.image.clone()).collect()
 }

@@ -1,16 +1,12 @@
 //! Carries planned faults out in a cluster, which looks after its pods itself. Main function: [`carry_out`].
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
-use e2e_kubelet::snapshot::{PodReport, Snapshot};
-use e2e_report::{
-    evidence::faults::ExplainedEnd,
-    fault::{Action, PlannedFault},
-};
+use e2e_report::fault::{Action, PlannedFault};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::hand::{Done, Hand, READY_LIMIT};
+use super::hand::{Done, Hand};
 use crate::provider::k8s::{K8sPods, drain::Drained};
 
 /// The shortest grace period that a cluster takes for an orderly deletion: what comes nearest to SIGKILL there.
@@ -19,15 +15,15 @@ const SHORTEST_GRACE: u32 = 1;
 pub(super) async fn carry_out(hand: &Hand, cluster: &K8sPods, fault: &PlannedFault) -> Done {
     let pod = std::slice::from_ref(&fault.victim);
     match fault.action {
-        Action::Kill => replaced_by(hand, pod, delete(cluster, pod, Some(SHORTEST_GRACE))).await,
-        Action::Terminate | Action::Delete => replaced_by(hand, pod, delete(cluster, pod, None)).await,
+        Action::Kill => hand.replaced_by(pod, delete(cluster, pod, Some(SHORTEST_GRACE))).await,
+        Action::Terminate | Action::Delete => hand.replaced_by(pod, delete(cluster, pod, None)).await,
         Action::Restart => {
             let pods = hand.pods_of(&fault.victim);
-            replaced_by(hand, &pods, delete(cluster, &pods, None)).await
+            hand.replaced_by(&pods, delete(cluster, &pods, None)).await
         }
         Action::Rollout => {
             let pods = hand.pods_of(&fault.victim);
-            ready_again(hand, &pods, replaced_by(hand, &pods, roll_out(hand, cluster, &fault.victim)).await).await
+            hand.ready_again(&pods, hand.replaced_by(&pods, roll_out(hand, cluster, &fault.victim)).await).await
         }
         Action::Drain(length) => drain(hand, cluster, &fault.victim, length).await,
         Action::Random => Done::undecided(),
@@ -62,38 +58,5 @@ async fn drain(hand: &Hand, cluster: &K8sPods, pod: &str, length: Duration) -> D
         let evicted = evicted.into_iter().collect::<Result<(), _>>();
         evicted.and(cluster.uncordon(&node).await).map_err(|error| error.to_string())
     };
-    ready_again(hand, &pods, replaced_by(hand, &pods, evict).await).await
-}
-
-/// Waits for pods that were replaced.
-async fn ready_again(hand: &Hand, pods: &[String], done: Done) -> Done {
-    let failure = match done.failure {
-        None => hand.are_ready(pods).await.err(),
-        failure => failure,
-    };
-    Done { failure, ..done }
-}
-
-/// Does something that makes a cluster put others in the places of pods, and waits for these.
-async fn replaced_by(hand: &Hand, pods: &[String], act: impl Future<Output = Result<(), String>>) -> Done {
-    let count = |snapshot: &Snapshot, pod: &String| snapshot.pods.get(pod).map_or(0, PodReport::replacements);
-    let before: Vec<usize> = {
-        let snapshot = hand.snapshot.borrow();
-        pods.iter().map(|pod| count(&snapshot, pod)).collect()
-    };
-    let all = || pods.iter().zip(&before);
-    let done = match act.await {
-        Ok(()) => {
-            let replaced = |snapshot: &Snapshot| all().all(|(pod, before)| count(snapshot, pod) > *before);
-            let missing = format!("the cluster has not replaced {}", pods.join(", "));
-            let limit = hand.end_limit(pods) + READY_LIMIT * u32::try_from(pods.len()).unwrap_or(1);
-            hand.wait_for(&missing, limit, replaced).await
-        }
-        Err(error) => Err(error),
-    };
-    let snapshot = hand.snapshot.borrow();
-    let ends = all().flat_map(|(pod, before)| {
-        (*before..count(&snapshot, pod)).map(|index| ExplainedEnd { pod: pod.clone(), container: None, index })
-    });
-    Done { ends: ends.collect(), failure: done.err() }
+    hand.ready_again(&pods, hand.replaced_by(&pods, evict).await).await
 }

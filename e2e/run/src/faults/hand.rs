@@ -12,7 +12,7 @@ use crate::provider::{Provider, pods::PodSpec};
 /// How much longer than its grace period a program may take to end.
 const END_SLACK: Duration = Duration::from_secs(10);
 /// How long a pod of a rollout may take until it is ready, as long as a Deployment's `progressDeadlineSeconds` by a tenth.
-pub(super) const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Hand {
     pub(super) provider: Arc<Provider>,
@@ -29,8 +29,13 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// What came of something that ends nothing.
+    pub(super) fn of(result: Result<(), String>) -> Self {
+        Self { ends: Vec::new(), failure: result.err() }
+    }
+
     pub(super) fn failed(why: impl Into<String>) -> Self {
-        Self { ends: Vec::new(), failure: Some(why.into()) }
+        Self::of(Err(why.into()))
     }
 
     /// What a seed decides is decided before anything runs.
@@ -39,46 +44,40 @@ impl Done {
     }
 }
 
-/// How often each container of some pods had ended at a moment.
-struct Ends(Vec<((String, String), usize)>);
+/// A container of a pod, or the pod itself.
+type Whose = (String, Option<String>);
+
+/// How often each had ended at a moment.
+struct Ends(Vec<(Whose, usize)>);
 
 impl Ends {
-    fn of(snapshot: &Snapshot, containers: Vec<(String, String)>) -> Self {
-        Self(containers.into_iter().map(|container| (container.clone(), count(snapshot, &container))).collect())
+    fn of(snapshot: &Snapshot, all: Vec<Whose>) -> Self {
+        Self(all.into_iter().map(|whose| (whose.clone(), count(snapshot, &whose))).collect())
     }
 
     /// Whether each has ended again.
     fn all_again(&self, snapshot: &Snapshot) -> bool {
-        self.0.iter().all(|(container, before)| count(snapshot, container) > *before)
+        self.0.iter().all(|(whose, before)| count(snapshot, whose) > *before)
     }
 
-    /// The first end of each since then.
-    fn first_since(&self, snapshot: &Snapshot) -> Vec<ExplainedEnd> {
-        self.since(snapshot, |before, now| before..now.min(before + 1))
-    }
-
-    /// Every end since then.
-    fn all_since(&self, snapshot: &Snapshot) -> Vec<ExplainedEnd> {
-        self.since(snapshot, |before, now| before..now)
-    }
-
-    fn since(&self, snapshot: &Snapshot, which: fn(usize, usize) -> std::ops::Range<usize>) -> Vec<ExplainedEnd> {
-        let of = |(container, before): &((String, String), usize)| {
-            let (pod, name) = container.clone();
-            which(*before, count(snapshot, container)).map(move |index| ExplainedEnd {
-                pod: pod.clone(),
-                container: Some(name.clone()),
-                index,
-            })
+    /// The first ends of each since then, `most` at most.
+    fn since(&self, snapshot: &Snapshot, most: usize) -> Vec<ExplainedEnd> {
+        let of = |(whose, before): &(Whose, usize)| {
+            let (pod, container) = whose.clone();
+            let indices = (*before..count(snapshot, whose)).take(most);
+            indices.map(move |index| ExplainedEnd { pod: pod.clone(), container: container.clone(), index })
         };
         self.0.iter().flat_map(of).collect()
     }
 }
 
-/// How often a container has ended.
-fn count(snapshot: &Snapshot, (pod, container): &(String, String)) -> usize {
-    let report = snapshot.pods.get(pod).and_then(|pod| pod.container(container));
-    report.map_or(0, |report| report.terminations.len())
+/// How often a container has ended, or a pod was replaced.
+fn count(snapshot: &Snapshot, (pod, container): &Whose) -> usize {
+    let Some(pod) = snapshot.pods.get(pod) else { return 0 };
+    match container {
+        Some(container) => pod.container(container).map_or(0, |report| report.terminations.len()),
+        None => pod.replacements(),
+    }
 }
 
 impl Hand {
@@ -89,19 +88,19 @@ impl Hand {
     }
 
     /// The containers of pods that keep running, each with its pod; `sidecars` are among them where a fault ends these too.
-    fn containers(&self, pods: &[String], sidecars: bool) -> Vec<(String, String)> {
+    fn containers(&self, pods: &[String], sidecars: bool) -> Vec<Whose> {
         let specs = self.pods.iter().filter(|spec| pods.contains(&spec.name));
         let of = |spec: &PodSpec| {
             let own = &spec.component.pod;
             let sidecars = own.init_containers.iter().filter(|init| sidecars && init.is_sidecar);
             let containers = own.containers.iter().chain(sidecars);
-            containers.map(|container| (spec.name.clone(), container.name.clone())).collect::<Vec<_>>()
+            containers.map(|container| (spec.name.clone(), Some(container.name.clone()))).collect::<Vec<_>>()
         };
         specs.flat_map(of).collect()
     }
 
     /// How long the programs of pods may take to end.
-    pub(super) fn end_limit(&self, pods: &[String]) -> Duration {
+    fn end_limit(&self, pods: &[String]) -> Duration {
         let specs = self.pods.iter().filter(|spec| pods.contains(&spec.name));
         specs.map(|spec| spec.component.pod.termination_grace).max().unwrap_or_default() + END_SLACK
     }
@@ -113,16 +112,21 @@ impl Hand {
             pods.iter().for_each(|pod| restarter.replace(pod));
             Ok::<_, std::convert::Infallible>(())
         };
-        self.all_ended_by(pods, self.containers(pods, true), ask).await
+        self.ended_by(pods, true, ask).await
     }
 
-    pub(super) async fn are_ready(&self, pods: &[String]) -> Result<(), String> {
+    /// Waits until pods that were replaced are ready.
+    pub(super) async fn ready_again(&self, pods: &[String], done: Done) -> Done {
+        if done.failure.is_some() {
+            return done;
+        }
         let ready = |snapshot: &Snapshot| pods.iter().all(|pod| snapshot.pods.get(pod).is_some_and(|pod| pod.ready));
-        self.wait_for(&format!("{} was not ready again", pods.join(", ")), READY_LIMIT, ready).await
+        let missing = format!("{} was not ready again", pods.join(", "));
+        Done { failure: self.wait_for(&missing, READY_LIMIT, ready).await.err(), ..done }
     }
 
     /// Waits until the pods have reached a state.
-    pub(super) async fn wait_for(
+    async fn wait_for(
         &self,
         missing: &str,
         limit: Duration,
@@ -131,36 +135,44 @@ impl Hand {
         wait_for(self.snapshot.clone(), missing, limit, reached).await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// Does something that ends each container of pods but sidecars, and waits for these ends.
+    /// Does something that ends each container of pods, `sidecars` among them or not, and waits for these ends.
     pub(super) async fn ended_by<E: std::fmt::Display>(
         &self,
         pods: &[String],
+        sidecars: bool,
         act: impl Future<Output = Result<(), E>>,
     ) -> Done {
-        self.all_ended_by(pods, self.containers(pods, false), act).await
+        let missing = format!("not every container of {} has ended", pods.join(", "));
+        self.all_ended_by(self.containers(pods, sidecars), 1, (&missing, self.end_limit(pods)), act).await
+    }
+
+    /// Does something that makes a cluster put others in the places of pods, and waits for these.
+    pub(super) async fn replaced_by(&self, pods: &[String], act: impl Future<Output = Result<(), String>>) -> Done {
+        let missing = format!("the cluster has not replaced {}", pods.join(", "));
+        let limit = self.end_limit(pods) + READY_LIMIT * u32::try_from(pods.len()).unwrap_or(1);
+        let pods = pods.iter().map(|pod| (pod.clone(), None)).collect();
+        self.all_ended_by(pods, usize::MAX, (&missing, limit), act).await
     }
 
     async fn all_ended_by<E: std::fmt::Display>(
         &self,
-        pods: &[String],
-        containers: Vec<(String, String)>,
+        all: Vec<Whose>,
+        most: usize,
+        (missing, limit): (&str, Duration),
         act: impl Future<Output = Result<(), E>>,
     ) -> Done {
-        let before = Ends::of(&self.snapshot.borrow(), containers);
+        let before = Ends::of(&self.snapshot.borrow(), all);
         let ended = match act.await {
-            Ok(()) => {
-                let missing = format!("not every container of {} has ended", pods.join(", "));
-                self.wait_for(&missing, self.end_limit(pods), |snapshot| before.all_again(snapshot)).await
-            }
+            Ok(()) => self.wait_for(missing, limit, |snapshot| before.all_again(snapshot)).await,
             Err(error) => Err(error.to_string()),
         };
-        Done { ends: before.first_since(&self.snapshot.borrow()), failure: ended.err() }
+        Done { ends: before.since(&self.snapshot.borrow(), most), failure: ended.err() }
     }
 
     /// Does something that may end containers of pods.
     pub(super) async fn may_end(&self, pods: &[String], act: impl Future<Output = Result<(), String>>) -> Done {
         let before = Ends::of(&self.snapshot.borrow(), self.containers(pods, false));
         let failure = act.await.err();
-        Done { ends: before.all_since(&self.snapshot.borrow()), failure }
+        Done { ends: before.since(&self.snapshot.borrow(), usize::MAX), failure }
     }
 }

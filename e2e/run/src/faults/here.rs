@@ -14,15 +14,15 @@ pub(super) async fn carry_out(hand: &Hand, fault: &PlannedFault) -> Done {
     let (victim, provider) = (&fault.victim, &hand.provider);
     let pod = std::slice::from_ref(victim);
     match &fault.action {
-        Action::Kill => hand.ended_by(pod, provider.strike(victim, Blow::Kill)).await,
-        Action::Terminate => hand.ended_by(pod, provider.strike(victim, Blow::Terminate)).await,
+        Action::Kill => hand.ended_by(pod, false, provider.strike(victim, Blow::Kill)).await,
+        Action::Terminate => hand.ended_by(pod, false, provider.strike(victim, Blow::Terminate)).await,
         Action::Delete => hand.replace(pod).await,
         Action::Restart => hand.replace(&hand.pods_of(victim)).await,
         Action::Random => Done::undecided(),
         Action::Rollout => roll_out(hand, victim).await,
         Action::Pause(length) => {
             let (freeze, thaw) = (provider.strike(victim, Blow::Freeze), provider.strike(victim, Blow::Thaw));
-            lasting(*length, freeze, thaw).await
+            Done::of(held(*length, freeze, thaw).await)
         }
         Action::Partition { from, length } => {
             let (one, other) = (hand.pods_of(victim), hand.pods_of(from));
@@ -60,17 +60,9 @@ async fn held<E: Display>(
     begun.and(end.await).map_err(|error| error.to_string())
 }
 
-async fn lasting<E: Display>(
-    length: Duration,
-    begin: impl Future<Output = Result<(), E>>,
-    end: impl Future<Output = Result<(), E>>,
-) -> Done {
-    Done { ends: Vec::new(), failure: held(length, begin, end).await.err() }
-}
-
 async fn disturb(provider: &Provider, disturbances: &[Disturbance], length: Duration) -> Done {
     let Provider::Docker(pods) = provider else { return elsewhere() };
-    lasting(length, pods.disturb(disturbances), pods.calm(disturbances)).await
+    Done::of(held(length, pods.disturb(disturbances), pods.calm(disturbances)).await)
 }
 
 async fn fill(pods: &DockerPods, pod: &str, space: &Space, length: Duration) -> Result<(), String> {
@@ -88,15 +80,12 @@ async fn roll_out(hand: &Hand, component: &str) -> Done {
     if spec.is_some_and(|pod| pod.component.kind == "StatefulSet") {
         pods.reverse();
     }
-    let mut all = Done { ends: Vec::new(), failure: None };
+    let mut all = Done::of(Ok(()));
     for pod in pods {
         let one = std::slice::from_ref(&pod);
-        let done = hand.replace(one).await;
+        let done = hand.ready_again(one, hand.replace(one).await).await;
         all.ends.extend(done.ends);
         all.failure = done.failure;
-        if all.failure.is_none() {
-            all.failure = hand.are_ready(one).await.err();
-        }
         if all.failure.is_some() {
             break;
         }

@@ -6,7 +6,7 @@ mod sides;
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,7 +30,7 @@ use self::sides::{Runnable, lock, sides};
 use super::{
     Error, Options, Signal,
     bring_up::{self, Up},
-    comparison::write_files,
+    comparison::{Compared, write_files},
     in_system,
     prepared::Prepared,
     rooted,
@@ -63,24 +63,14 @@ pub struct Request {
     pub line: f64,
 }
 
-/// What came of it.
-#[derive(Debug)]
-pub struct Compared {
-    /// [`ExitCode::Slower`] for a confirmed loss, incomplete where something is unstable, else pass.
-    pub exit: ExitCode,
-    /// The comparison.
-    pub against: Against,
-    /// The directory that holds it.
-    pub directory: PathBuf,
-}
-
 /// Brings both versions up, measures them in alternating blocks until every figure is settled, a loss is confirmed or the time is up, and
-/// writes the comparison. A suspected difference is confirmed by systems that are brought up anew, in the other order.
+/// writes the comparison. A suspected difference is confirmed by systems that are brought up anew, in the other order. The exit code is
+/// [`ExitCode::Slower`] for a confirmed loss, incomplete where something is unstable, else pass.
 ///
 /// # Errors
 ///
 /// When a version is not there, does not come up, or a block cannot be made.
-pub async fn against(options: Options, request: &Request, progress: &Progress) -> Result<Compared, Error> {
+pub async fn against(options: Options, request: &Request, progress: &Progress) -> Result<Compared<Against>, Error> {
     let started_at = jiff::Timestamp::now();
     let options = Options { up_only: true, hold: false, run_id: None, ..rooted(options).waiting() };
     let latest = fs::read_link(options.runs().join("latest")).ok();
@@ -155,14 +145,9 @@ pub fn at(options: &Options, reference: &str, progress: &Progress) -> Result<Tre
 
 /// The scenarios that steps express, with the command line's changes.
 fn scenarios(options: &Options) -> Result<BTreeMap<String, Scenario>, Error> {
-    let mut config = options.read_config()?;
-    options.scenarios.iter().try_for_each(|name| config.scenario(name).map(drop))?;
-    config
-        .scenario
-        .retain(|name, scenario| (options.scenarios.is_empty() || options.scenarios.contains(name)) && !scenario.rust);
+    let mut config = options.chosen()?;
+    config.scenario.retain(|_, scenario| !scenario.rust);
     for scenario in config.scenario.values_mut() {
-        scenario.clients = options.clients.unwrap_or(scenario.clients);
-        scenario.seed = options.seed.unwrap_or(scenario.seed);
         (scenario.ledger, scenario.warm_up) = (None, WARM_UP);
     }
     match config.scenario.is_empty() {
@@ -216,9 +201,7 @@ async fn round(
         let ended = in_system(&inner, progress, async |system: &System, prepared: &Prepared, signal: &Signal| {
             let other = ready(system, prepared, signal, &second.version, progress).await?;
             let (base, head) = if is_base_first { (one, other) } else { (other, one) };
-            let measured =
-                signal.unless_interrupted(Box::pin(measuring.measure(&base, &head, bring_up, progress))).await;
-            measured.ok_or_else(|| prepared.interrupted())?
+            signal.or_interrupted(prepared, Box::pin(measuring.measure(&base, &head, bring_up, progress))).await?
         });
         // One system inside of the other would need more stack than a thread has.
         let ended = Box::pin(ended).await?;
@@ -235,11 +218,7 @@ async fn ready(
     version: &Version,
     progress: &Progress,
 ) -> Result<Ready, Error> {
-    let up = signal
-        .unless_interrupted(bring_up::wait(system, prepared, progress))
-        .await
-        .ok_or_else(|| prepared.interrupted())??;
-    match up {
+    match signal.or_interrupted(prepared, bring_up::wait(system, prepared, progress)).await?? {
         Up::Ready => {
             Ok(Ready { environment: system.environment(prepared, true), provider: Arc::clone(&system.provider) })
         }
@@ -377,7 +356,7 @@ fn forget(runs: &Path, ids: &[String], latest: Option<&Path>) {
     };
 }
 
-fn write(options: &Options, against: Against) -> Result<Compared, Error> {
+fn write(options: &Options, against: Against) -> Result<Compared<Against>, Error> {
     let markdown = against::render(&against);
     let (exit, colour) = match against.verdict {
         _ if against.ended == Ended::Interrupted => (ExitCode::Interrupted, report::Verdict::Incomplete),
@@ -390,5 +369,5 @@ fn write(options: &Options, against: Against) -> Result<Compared, Error> {
     let title = format!("{} against {}", against.head.name, against.base.name);
     let page = html::page(&title, colour, &[], &markdown);
     let directory = write_files(options, [AGAINST_JSON, AGAINST_MARKDOWN, AGAINST_HTML], &against, &markdown, &page)?;
-    Ok(Compared { exit, against, directory })
+    Ok(Compared { exit, result: against, directory })
 }

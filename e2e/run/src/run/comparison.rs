@@ -23,18 +23,18 @@ pub const COMPARISON_MARKDOWN: &str = "comparison.md";
 /// The comparison for a browser.
 pub const COMPARISON_HTML: &str = "comparison.html";
 
-/// The result of several runs.
+/// Systems that were run and compared.
 #[derive(Debug)]
-pub struct Compared {
-    /// The worst exit code of the runs.
+pub struct Compared<T> {
+    /// What they came to.
     pub exit: ExitCode,
-    /// The runs side by side.
-    pub comparison: Comparison,
-    /// The directory that holds the comparison.
+    /// The comparison.
+    pub result: T,
+    /// The directory that holds it.
     pub directory: PathBuf,
 }
 
-/// Runs every target `repeat` times and compares them. `show` receives each run when it has ended. Each round has the next seed of planned
+/// Runs every target `repeat` times and compares them; the exit code is the worst. `show` receives each run when it has ended. Each round has the next seed of planned
 /// faults, if one was given: many runs with different faults, of which each can be repeated.
 ///
 /// A machine's speed drifts, so the targets alternate, and every second round runs backwards: drift affects all of them alike.
@@ -48,7 +48,7 @@ pub async fn alternate(
     repeat: u32,
     progress: &Progress,
     show: &dyn Fn(&Outcome),
-) -> Result<Compared, Error> {
+) -> Result<Compared<Comparison>, Error> {
     // Without a target, each run chooses like a single run.
     let targets: Vec<Option<Target>> = match targets {
         [] => vec![options.target],
@@ -70,7 +70,7 @@ pub async fn alternate(
         sides[turn].extend(outcome.report);
     }
     let (comparison, directory) = write(options, sides)?;
-    Ok(Compared { exit, comparison, directory })
+    Ok(Compared { exit, result: comparison, directory })
 }
 
 /// Compares finished runs, one list per side.

@@ -20,17 +20,13 @@ pub const HISTORY_HTML: &str = "history.html";
 /// The finished runs of a project.
 #[derive(Debug, Clone)]
 pub struct History {
-    root: PathBuf,
-    runs: PathBuf,
-    reference: Option<String>,
+    pub(super) root: PathBuf,
+    pub(super) runs: PathBuf,
+    /// The git ref, where one is named.
+    pub(super) reference: Option<String>,
 }
 
 impl History {
-    /// The history of the project at `root` with its runs at `runs`: in the git ref, where one is named.
-    pub(crate) fn new(root: PathBuf, runs: PathBuf, reference: Option<String>) -> Self {
-        Self { root, runs, reference }
-    }
-
     /// Adds a finished run.
     ///
     /// # Errors

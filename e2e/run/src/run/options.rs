@@ -93,7 +93,7 @@ impl Options {
 
     /// The finished runs.
     pub fn history(&self, config: &Config) -> History {
-        History::new(self.root.clone(), self.runs(), config.history_ref.clone())
+        History { root: self.root.clone(), runs: self.runs(), reference: config.history_ref.clone() }
     }
 
     /// Reads the configuration; errors name it relative to the project's root.
@@ -103,6 +103,18 @@ impl Options {
             return Ok(Config::default());
         }
         Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
+    }
+
+    /// The configuration of the scenarios that run, with what the options say of these in its place.
+    pub(super) fn chosen(&self) -> Result<Config, config::Error> {
+        let mut config = self.read_config()?;
+        self.scenarios.iter().try_for_each(|name| config.scenario(name).map(drop))?;
+        config.scenario.retain(|name, _| self.scenarios.is_empty() || self.scenarios.contains(name));
+        for scenario in config.scenario.values_mut() {
+            scenario.clients = self.clients.unwrap_or(scenario.clients);
+            scenario.seed = self.seed.unwrap_or(scenario.seed);
+        }
+        Ok(config)
     }
 
     /// Whether unchanged manifests run all checks, as snapshots require.

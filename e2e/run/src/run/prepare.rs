@@ -27,6 +27,7 @@ use crate::{
     leftovers::{Leftovers, OWNER, active},
     progress::Progress,
     provider::{docker::engine::Engine, k8s::Cluster, local, owner::Owner, pods},
+    supply::Supply,
 };
 
 /// Reads everything, decides everything, starts nothing.
@@ -64,6 +65,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     Ok(Prepared {
         pods: pods::of(&plan, &directory.id()),
         options: options.clone(),
+        supply: Supply::of(&config, &options.root),
         config,
         plan,
         directory,
@@ -76,13 +78,9 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
 
 /// The configuration with what the options say in its place.
 fn configured(options: &Options) -> Result<Config, Error> {
-    let mut config = options.read_config()?;
-    options.scenarios.iter().try_for_each(|name| config.scenario(name).map(drop))?;
-    config.scenario.retain(|name, _| options.scenarios.is_empty() || options.scenarios.contains(name));
+    let mut config = options.chosen()?;
     for scenario in config.scenario.values_mut() {
-        scenario.clients = options.clients.unwrap_or(scenario.clients);
         scenario.duration = options.duration.unwrap_or(scenario.duration);
-        scenario.seed = options.seed.unwrap_or(scenario.seed);
     }
     config.bring_up = options.bring_up.unwrap_or(config.bring_up);
     config.check_scenarios()?;
@@ -93,12 +91,8 @@ fn configured(options: &Options) -> Result<Config, Error> {
         config.suites.extend(["--filterset".to_owned(), filter.clone()]);
     }
     if options.update_snapshots && config.snapshots.is_none() {
-        return Err(config::Error::Invalid {
-            key: "snapshots",
-            value: "not set".to_owned(),
-            remedy: "set their directory, or leave --update-snapshots out".to_owned(),
-        }
-        .into());
+        let remedy = "set their directory, or leave --update-snapshots out";
+        return Err(config::invalid("snapshots", &"not set", remedy).into());
     }
     Ok(config)
 }
@@ -242,11 +236,10 @@ fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, c
     let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
     match configured {
         Some(name) if names.contains(&name.as_str()) => Ok(Some(name)),
-        Some(name) => Err(config::Error::Invalid {
-            key: "entrance",
-            value: format!("`{name}`"),
-            remedy: format!("name one of the Services of the manifests: {}", names.join(", ")),
-        }),
+        Some(name) => {
+            let remedy = format!("name one of the Services of the manifests: {}", names.join(", "));
+            Err(config::invalid("entrance", &format!("`{name}`"), &remedy))
+        }
         None => {
             let found = plan.entrances();
             Ok(found.first().filter(|_| found.len() == 1).map(|service| service.name.clone()))

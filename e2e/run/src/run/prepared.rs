@@ -6,13 +6,14 @@ use e2e_plan::{Plan, Warning, target::Target};
 use e2e_report::{environment::LoadFrom, run_dir::RunDir};
 
 use super::{Error, Options, connection::Connection};
-use crate::{config::Config, provider::pods::PodSpec};
+use crate::{config::Config, provider::pods::PodSpec, supply::Supply};
 
 /// Everything decided before the start.
 pub(super) struct Prepared {
     pub(super) options: Options,
     /// With what the options say in its place.
     pub(super) config: Config,
+    pub(super) supply: Supply,
     pub(super) plan: Plan,
     pub(super) pods: Vec<PodSpec>,
     pub(super) directory: RunDir,

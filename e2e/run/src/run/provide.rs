@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -13,7 +12,7 @@ use k8s_openapi::api::core::v1::Node;
 
 use super::{Error, Options, Signal, connection::Connection, prepared::Prepared};
 use crate::{
-    image::{self, Recipes},
+    image,
     leftovers::discard,
     progress::Progress,
     provider::{
@@ -23,6 +22,7 @@ use crate::{
         local::{FoundPrograms, LocalPods},
         pods::PodSpec,
     },
+    supply::Supply,
 };
 
 /// Supplies images, or the programs that replace them, which may take minutes the first time. Returns the programs.
@@ -30,7 +30,7 @@ pub(super) async fn supply(prepared: &Prepared, progress: &Progress) -> Result<F
     let Prepared { options, config, pods, .. } = prepared;
     match &prepared.connection {
         Connection::Docker(engine) => {
-            ensure(prepared, engine, &all_images(containers(pods)), progress).await?;
+            ensure(&prepared.supply, engine, &all_images(containers(pods)), progress).await?;
         }
         Connection::Local => {
             let say = |text| progress.line(text);
@@ -41,22 +41,16 @@ pub(super) async fn supply(prepared: &Prepared, progress: &Progress) -> Result<F
     Ok(FoundPrograms::new())
 }
 
-/// A provider created during [`supply`], and how long that took.
-pub(super) struct Early {
-    pub(super) provider: Provider,
-    pub(super) took: Duration,
-}
-
-/// Creates what needs neither images nor programs during [`supply`]: the pods' network in an engine, and the first pod's sandbox.
-/// `None` on other targets, or if a signal came first. Like [`provide`], it must not be cut short.
+/// Creates what needs neither images nor programs during [`supply`]: the pods' network in an engine, and the first pod's sandbox. Returns
+/// the provider, and how long that took; `None` on other targets, or if a signal came first. Like [`provide`], it must not be cut short.
 pub(super) async fn provide_early(
     prepared: &Prepared,
     signal: &Signal,
     progress: &Progress,
-) -> Result<Option<Early>, Error> {
+) -> Result<Option<(Provider, Duration)>, Error> {
     let Prepared { config, connection: Connection::Docker(engine), .. } = prepared else { return Ok(None) };
     let sandbox = [image::SANDBOX_IMAGE.to_owned()];
-    let Some(ensured) = signal.unless_interrupted(ensure(prepared, engine, &sandbox, progress)).await else {
+    let Some(ensured) = signal.unless_interrupted(ensure(&prepared.supply, engine, &sandbox, progress)).await else {
         return Ok(None);
     };
     ensured?;
@@ -64,7 +58,7 @@ pub(super) async fn provide_early(
     let pods = docker_pods(prepared, engine).await?;
     pods.prepare_first().await;
     pods.prove(config.scenario.values().flat_map(|scenario| &scenario.during)).await?;
-    Ok(Some(Early { provider: Provider::Docker(pods), took: began.elapsed() }))
+    Ok(Some((Provider::Docker(pods), began.elapsed())))
 }
 
 /// Creates networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a pending call could create
@@ -143,12 +137,11 @@ async fn bring_images(
         return Ok(());
     };
     // The nodes may get other images from a registry that they know.
-    let known = prepared.config.images.with_built_in();
+    let supply = &prepared.supply;
     if delivery != Delivery::Pull {
-        let ours: Vec<String> = images.iter().filter(|image| known.0.contains_key(*image)).cloned().collect();
-        ensure(prepared, &engine, &ours, progress).await?;
+        ensure(supply, &engine, &supply.own(&images), progress).await?;
     }
-    let only_here = image::only_here(engine.client(), &images, &known).await?;
+    let only_here = image::only_here(engine.client(), &images, &supply.images.with_built_in()).await?;
     if !matches!(delivery, Delivery::Push(_)) {
         let lacks = k8s::images::always_pulled(&prepared.plan.objects, &only_here);
         if !lacks.is_empty() {
@@ -195,27 +188,21 @@ fn containers(pods: &[PodSpec]) -> impl Iterator<Item = &Container> {
     pods.iter().flat_map(PodSpec::all_containers)
 }
 
-async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
-    let Prepared { options, config, .. } = prepared;
-    ensure_by(&config.images.with_built_in(), engine, images, &options.root, progress).await.map(drop)
-}
-
 /// Provides every configured image to the engine.
 pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
-    let recipes = options.read_config()?.images.with_built_in();
+    let supply = Supply::of(&options.read_config()?, &options.root);
     let engine = Engine::connect("images").await?;
-    let images: Vec<String> = recipes.0.keys().cloned().collect();
-    ensure_by(&recipes, &engine, &images, &options.root, progress).await
+    let images: Vec<String> = supply.images.with_built_in().0.into_keys().collect();
+    ensure(&supply, &engine, &images, progress).await
 }
 
-async fn ensure_by(
-    recipes: &Recipes,
+async fn ensure(
+    supply: &Supply,
     engine: &Engine,
     images: &[String],
-    root: &Path,
     progress: &Progress,
 ) -> Result<Vec<image::Outcome>, Error> {
-    let ensured = image::ensure(engine.client(), images, recipes, root, &|event| say(progress, &event)).await;
+    let ensured = supply.ensure(engine, images, &|event| say(progress, &event)).await;
     progress.live_done();
     Ok(ensured?)
 }

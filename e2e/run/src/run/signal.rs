@@ -60,6 +60,15 @@ impl Signal {
         }
     }
 
+    /// The work's result, or the error of a run that a signal ended.
+    pub(super) async fn or_interrupted<T>(
+        &self,
+        prepared: &Prepared,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        self.unless_interrupted(work).await.ok_or_else(|| prepared.interrupted())
+    }
+
     /// The result of work that a single signal must not cut short, or `None` if a second one ended the wait for a cluster, which
     /// completes the work without this process. On other targets later signals are ignored, since only this process can remove
     /// what it started.

@@ -37,7 +37,7 @@ pub(super) async fn run(
     if suites.is_empty() {
         progress.line("running the built-in checks; `suites` in .config/e2e.toml adds your own");
         let checks = e2e::built_in::run(&environment);
-        aside(&mut live, signal.unless_interrupted(checks), progress).await.ok_or_else(|| prepared.interrupted())??;
+        aside(&mut live, signal.or_interrupted(prepared, checks), progress).await??;
         return Ok(complete(None, prepared).err());
     }
     progress.line(format!("running the suites: {}", suites.join(" ")));
@@ -63,9 +63,7 @@ pub(super) async fn run(
     }
     if prepared.options.filter.is_none() {
         let scenarios = e2e::built_in::scenarios(&environment);
-        aside(&mut live, signal.unless_interrupted(scenarios), progress)
-            .await
-            .ok_or_else(|| prepared.interrupted())??;
+        aside(&mut live, signal.or_interrupted(prepared, scenarios), progress).await??;
     }
     let kept = list.take(prepared).and_then(|text| complete(text, prepared));
     let odd = oddity(status, prepared.config.needs_nextest(), kept.as_deref().unwrap_or_default());
@@ -262,11 +260,11 @@ async fn watch(
         remedy: format!("install {}, or set another command in .config/e2e.toml", words[0]),
     })?;
     let mut child = Group(child);
-    let ended = signal.unless_interrupted(end(&mut child.0, on_line)).await;
-    if ended.is_none() {
+    let ended = signal.or_interrupted(prepared, end(&mut child.0, on_line)).await;
+    if ended.is_err() {
         child.stop().await;
     }
-    ended.ok_or_else(|| prepared.interrupted())
+    ended
 }
 
 /// How long to wait for a command's last output after its end. A program that it left behind may hold its output open forever.

@@ -24,7 +24,6 @@ use crate::{
     progress::Progress,
     provider::Provider,
     secrets::Secrets,
-    supply::Supply,
     trigger::Trigger,
 };
 
@@ -81,11 +80,7 @@ impl System {
             plan: prepared.plan.clone(),
             directory: prepared.directory.clone(),
             trigger: Trigger::new(&prepared.plan, prepared.target(), prepared.directory.id()),
-            supply: Supply {
-                images: prepared.config.images.clone(),
-                programs: prepared.config.local.clone(),
-                root: prepared.options.root.clone(),
-            },
+            supply: prepared.supply.clone(),
         });
         let control = match control.await {
             Ok(control) => control,
@@ -231,14 +226,14 @@ async fn follow_readiness(provider: Arc<Provider>, mut snapshots: watch::Receive
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use e2e_kubelet::{snapshot::ContainerSpec, status::Exit};
+    use e2e_kubelet::status::Exit;
     use e2e_node::{
         node::{ExecError, ExecResult, KillError, Runtime, StartError},
         probe::Target,
     };
-    use e2e_plan::{Hooks, Probes};
 
     use super::*;
+    use crate::provider::testing::plan_of_pod;
 
     /// A runtime whose starts are a bug.
     struct Buggy;
@@ -267,20 +262,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_pods_task_leaves_nothing() {
-        let pod = PodSpec {
-            name: "a-0".to_owned(),
-            init_containers: Vec::new(),
-            containers: vec![ContainerSpec {
-                name: "a".to_owned(),
-                probes: Probes::default(),
-                hooks: Hooks::default(),
-                is_sidecar: false,
-            }],
-            restart: e2e_plan::Restart::Always,
-            grace: Duration::ZERO,
-            depends_on: Vec::new(),
-            after: Vec::new(),
-        };
+        let plan = plan_of_pod("{ containers: [{ name: a, image: x }] }");
+        let pod = PodSpec::of_plan("a-0", &plan.components[0].pod);
         let keeper = Keeper::Node(Node::run(Arc::new(Buggy), vec![pod], Options::default()));
         // What is known of the pod ends with its task.
         while keeper.watch().has_changed().is_ok() {
