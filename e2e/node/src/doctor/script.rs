@@ -234,7 +234,7 @@ mod tests {
 
     use super::*;
 
-    fn words(line: &[&str]) -> Vec<String> {
+    pub(super) fn words(line: &[&str]) -> Vec<String> {
         line.iter().map(|word| (*word).to_owned()).collect()
     }
 

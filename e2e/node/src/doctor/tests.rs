@@ -1,12 +1,11 @@
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use e2e_kubelet::{
-    diagnosis::{Axis, joined},
+    diagnosis::joined,
     observation::{Kind, Verdict},
     protocol::Protocol,
 };
@@ -17,10 +16,10 @@ use tokio::time::Instant;
 
 use super::*;
 
-pub(super) const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
+pub(super) use super::EXAMPLE_POD_IP as POD;
 
 pub(super) fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let headers = owned(headers);
     Case {
         kind: "Deployment".into(),
         component: "backend".into(),
@@ -34,7 +33,17 @@ pub(super) fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
     }
 }
 
-async fn examine(case: &Case, ports: &[(u16, std::net::SocketAddr)]) -> Diagnosis {
+/// A request that works at an address.
+fn works(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> WorkingRequest {
+    let host = "localhost:8000".to_owned();
+    WorkingRequest { address, https: false, host, target: target.to_owned(), headers: owned(headers) }
+}
+
+fn owned(headers: &[(&str, &str)]) -> Vec<(String, String)> {
+    headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+async fn examine(case: &Case, ports: &[(u16, SocketAddr)]) -> Diagnosis {
     let target = Target { pod_ip: POD, ports: ports.iter().copied().collect::<BTreeMap<_, _>>(), host: None };
     let start = Instant::now();
     let diagnosis = diagnose(case, &target, &Profile::default()).await;
@@ -60,13 +69,8 @@ async fn credentials_of_the_request_that_works_stay_out_of_the_patch() {
     })
     .await;
     let mut case = case(&[], Duration::from_secs(1));
-    case.known.works = Some(WorkingRequest {
-        address: server.address,
-        https: false,
-        host: "localhost:8000".into(),
-        target: "/health".into(),
-        headers: vec![("Authorization".into(), "Basic c2VjcmV0".into()), ("X-Other".into(), "1".into())],
-    });
+    let headers = [("Authorization", "Basic c2VjcmV0"), ("X-Other", "1")];
+    case.known.works = Some(works(server.address, "/health", &headers));
     let diagnosis = examine(&case, &[(8000, server.address)]).await;
     assert_eq!((diagnosis.cause, diagnosis.confidence), (Some(Cause::MissingHeader), Confidence::Proven));
     let fix = diagnosis.fix.clone().unwrap();
@@ -89,13 +93,7 @@ async fn secrets_of_the_request_that_works_are_not_shown(
 ) {
     let server = Server::start(|r| Reply::status(if r.contains("s3cret") { 200 } else { 403 }, "")).await;
     let mut case = case(&[], Duration::from_secs(1));
-    case.known.works = Some(WorkingRequest {
-        address: server.address,
-        https: false,
-        host: "localhost:8000".into(),
-        target: target.into(),
-        headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
-    });
+    case.known.works = Some(works(server.address, target, headers));
     let diagnosis = examine(&case, &[(8000, server.address)]).await;
     assert_eq!((diagnosis.cause, diagnosis.confidence), (Some(Cause::MissingHeader), Confidence::Proven));
     assert!(!serde_json::to_string(&diagnosis).unwrap().contains("s3cret"), "{diagnosis:#?}");
@@ -118,10 +116,8 @@ async fn a_request_that_works_takes_no_cause_away(#[values("/", "/other", "/heal
         examine(&case(&[("X-Forwarded-Proto", "https")], Duration::from_secs(1)), &[(8000, server.address)]).await;
     assert_eq!(without.cause, Some(Cause::HostAllowList), "{without:#?}");
     let mut case = case(&[("X-Forwarded-Proto", "https")], Duration::from_secs(1));
-    let (https, host) = (false, "localhost:8000".to_owned());
-    let works = WorkingRequest { address: server.address, https, host, target: target.to_owned(), headers: Vec::new() };
-    case.known.works = Some(works);
-    let target = Target { pod_ip: POD, ports: BTreeMap::from([(8000, server.address)]), host: None };
+    case.known.works = Some(works(server.address, target, &[]));
+    let target = Target::new(POD, 8000, server.address);
     let with = diagnose(&case, &target, &Profile::default()).await;
     assert_eq!((with.cause, with.confirmed), (Some(Cause::HostAllowList), true), "{with:#?}");
 }
@@ -135,6 +131,11 @@ async fn of_server(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) ->
 
 fn host(request: &str) -> &str {
     header(request, "Host").unwrap_or_default()
+}
+
+/// What picks one of two replicas by a value.
+fn is_even(value: impl AsRef<[u8]>) -> bool {
+    value.as_ref().iter().copied().map(u32::from).sum::<u32>().is_multiple_of(2)
 }
 
 #[rstest]
@@ -195,8 +196,7 @@ async fn a_header_that_is_refused_is_named(#[case] refuses: fn(&Request) -> bool
 /// What picks one of two replicas by a client's address accepts some and not others: that is no app which fails at random.
 #[tokio::test]
 async fn other_answers_to_other_clients_do_not_make_an_app_flaky() {
-    let is_served =
-        |client: &str| client == "192.0.2.1" || client.bytes().map(u32::from).sum::<u32>().is_multiple_of(2);
+    let is_served = |client: &str| client == "192.0.2.1" || is_even(client);
     let (diagnosis, _server) = of_server(move |request| {
         Reply::status(if header(request, "X-Forwarded-For").is_some_and(is_served) { 200 } else { 500 }, "")
     })

@@ -1,8 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use probed::{Reply, Server, Speaks, closed_port, response};
 use proptest::prelude::*;
@@ -10,8 +6,8 @@ use rstest::rstest;
 use tokio::time::Instant;
 
 use super::*;
+use crate::doctor::EXAMPLE_POD_IP as POD;
 
-const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
 const SHORT: Duration = Duration::from_millis(300);
 
 fn get(path: &str) -> ProbeAction {

@@ -204,9 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_listens_late_is_waited_for() {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("an address");
-        drop(free);
+        let address = probed::closed_port();
         let late = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(300)).await;
             let listener = tokio::net::TcpListener::bind(address).await.expect("the port is still free");

@@ -1,7 +1,6 @@
 use std::net::SocketAddr;
 
 use e2e_kubelet::{diagnosis::Confidence, status::Exit};
-use e2e_plan::ProbeKind;
 use rstest::rstest;
 use tokio::time::sleep;
 
@@ -69,10 +68,9 @@ impl Commands for Container {
     }
 }
 
-async fn examine(container: Container) -> Diagnosis {
-    let mut case = case(&[], Duration::from_secs(1));
-    case.which = ProbeKind::Readiness;
-    case.probe.action = ProbeAction::Exec { command: vec!["check".to_owned(), "redis:6379".to_owned()] };
+async fn diagnosed(command: &[&str], timeout: Duration, container: impl Commands) -> Diagnosis {
+    let mut case = case(&[], timeout);
+    case.probe.action = ProbeAction::Exec { command: command.iter().map(|word| (*word).to_owned()).collect() };
     diagnose_command(&case, &Only(container), &Profile::default(), "app-0").await
 }
 
@@ -88,7 +86,7 @@ async fn a_command_is_told_from_the_runtime(
     #[case] cause: Option<Cause>,
     #[case] explanation: &str,
 ) {
-    let found = examine(container).await;
+    let found = diagnosed(&["check", "redis:6379"], Duration::from_secs(1), container).await;
     assert_eq!(found.cause, cause, "{found:#?}");
     assert!(found.explanation.contains(explanation), "{}", found.explanation);
     assert_eq!(found.explanation.is_empty(), explanation.is_empty(), "{}", found.explanation);
@@ -106,18 +104,22 @@ struct Image {
 
 impl Image {
     fn of(programs: &[(&str, &str)], variables: &[(&'static str, &'static str)]) -> Self {
-        let place = tempfile::tempdir().unwrap();
+        let image = Self { programs: tempfile::tempdir().unwrap(), variables: variables.to_vec() };
         for (name, script) in programs {
-            let path = place.path().join(name);
             match script.strip_prefix("-> ") {
-                Some(program) => std::os::unix::fs::symlink(program, path).unwrap(),
-                None => {
-                    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-                    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-                }
+                Some(program) => std::os::unix::fs::symlink(program, image.programs.path().join(name)).unwrap(),
+                None => drop(image.with_script(name, &format!("#!/bin/sh\n{script}\n"), 0o755)),
             }
         }
-        Self { programs: place, variables: variables.to_vec() }
+        image
+    }
+
+    /// Writes a script of this mode, and returns its path.
+    fn with_script(&self, name: &str, text: &str, mode: u32) -> String {
+        let path = self.programs.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        path.to_str().unwrap().to_owned()
     }
 }
 
@@ -272,9 +274,7 @@ impl Commands for Stuck {
 
 #[tokio::test]
 async fn a_runtime_that_starts_nothing_shows_no_missing_program() {
-    let mut case = case(&[], Duration::from_secs(1));
-    case.probe.action = ProbeAction::Exec { command: vec!["sh".to_owned(), "-c".to_owned(), "check".to_owned()] };
-    let found = diagnose_command(&case, &Only(Stuck), &Profile::default(), "app-0").await;
+    let found = diagnosed(&["sh", "-c", "check"], Duration::from_secs(1), Stuck).await;
     assert_eq!((found.cause, found.explanation.contains("sh cannot be run")), (None, true), "{found:#?}");
 }
 
@@ -289,21 +289,19 @@ async fn a_script_that_cannot_be_executed_is_run_by_a_shell(
     #[case] cause: Cause,
     #[case] explanation: &str,
 ) {
-    let image = Image::of(&[SH, ("check.sh", "")], &[]);
-    let script = image.programs.path().join("check.sh");
-    std::fs::write(&script, format!("{first_line}\nexit 0\n")).unwrap();
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-    let found = run(&[script.to_str().unwrap(), "-v"], image).await;
+    let image = Image::of(&[SH], &[]);
+    let script = image.with_script("check.sh", &format!("{first_line}\nexit 0\n"), mode);
+    let found = run(&[&script, "-v"], image).await;
     assert_eq!((found.cause, found.confidence), (Some(cause), Confidence::Proven), "{found:#?}");
     assert!(found.explanation.contains(explanation), "{}", found.explanation);
 }
 
 #[tokio::test]
 async fn a_script_of_another_shell_lacks_its_interpreter() {
-    let image = Image::of(&[SH, ("env", "exit 127"), ("check.sh", "")], &[]);
-    let script = image.programs.path().join("check.sh");
-    std::fs::write(&script, format!("#!{}/env bash\n[[ -d /tmp ]]\n", image.programs.path().display())).unwrap();
-    let found = run(&[script.to_str().unwrap()], image).await;
+    let image = Image::of(&[SH, ("env", "exit 127")], &[]);
+    let text = format!("#!{}/env bash\n[[ -d /tmp ]]\n", image.programs.path().display());
+    let script = image.with_script("check.sh", &text, 0o755);
+    let found = run(&[&script], image).await;
     assert_eq!((found.cause, found.confirmed), (Some(Cause::CommandNotFound), false), "{found:#?}");
     assert!(found.explanation.contains("lacks the interpreter"), "{}", found.explanation);
 }
@@ -312,9 +310,8 @@ async fn a_script_of_another_shell_lacks_its_interpreter() {
 async fn a_file_that_may_not_be_executed_is_not_missing() {
     // To dash, a file that is there is found; to bash, one that may be executed.
     let image = Image::of(&[("sh", "-> /bin/bash")], &[]);
-    let program = image.programs.path().join("check.py");
-    std::fs::write(&program, "import sys\nsys.exit(0)\n").unwrap();
-    let found = run(&[program.to_str().unwrap()], image).await;
+    let program = image.with_script("check.py", "import sys\nsys.exit(0)\n", 0o644);
+    let found = run(&[&program], image).await;
     assert_eq!((found.success(), found.cause), (false, None), "{found:#?}");
 }
 
@@ -336,7 +333,5 @@ async fn a_command_that_comes_and_goes_is_flaky() {
 }
 
 async fn run(command: &[&str], image: Image) -> Diagnosis {
-    let mut case = case(&[], Duration::from_secs(5));
-    case.probe.action = ProbeAction::Exec { command: command.iter().map(|word| (*word).to_owned()).collect() };
-    diagnose_command(&case, &Only(image), &Profile::default(), "app-0").await
+    diagnosed(command, Duration::from_secs(5), image).await
 }

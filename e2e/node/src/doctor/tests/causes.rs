@@ -15,7 +15,7 @@ mod working;
 
 use std::{
     cell::Cell,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -35,7 +35,7 @@ use tokio::{
 };
 
 use self::{confounders::confounders, fixtures::causes, patients::Patient, working::beside_works};
-use super::{POD, case};
+use super::{POD, case, host, is_even, works};
 use crate::{
     doctor::{Case, Known, WorkingRequest, diagnose, fix},
     probe::{Profile, Target},
@@ -154,7 +154,7 @@ fn second() -> Duration {
 #[tokio::test]
 async fn a_limit_on_changed_requests_makes_no_app_flaky() {
     let (saved, accepts) = (AtomicU32::new(3), patients::pacer(Duration::from_millis(200)));
-    let reply = move |request: &Request| match patients::host(request) {
+    let reply = move |request: &Request| match host(request) {
         "10.244.0.9:8000" => Reply::status(400, ""),
         _ if saved.load(Ordering::Relaxed) > 0 => {
             saved.fetch_sub(1, Ordering::Relaxed);

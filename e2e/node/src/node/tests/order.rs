@@ -1,7 +1,5 @@
 //! What starts before what: init containers, Jobs, sidecars and dependencies.
 
-use std::collections::VecDeque;
-
 use e2e_kubelet::snapshot::ContainerSpec;
 use e2e_plan::{Hooks, Probes};
 use tokio::time::sleep;
@@ -13,13 +11,7 @@ use super::{
 
 #[tokio::test(start_paused = true)]
 async fn init_containers_run_in_order_and_again_after_a_failure() {
-    let fake = Fake::with(vec![
-        (
-            "one",
-            Script { lives: VecDeque::from([Some((s(2), 1)), Some((s(2), 1)), Some((s(2), 0))]), ..Script::default() },
-        ),
-        ("two", Script { lives: VecDeque::from([Some((s(3), 0))]), ..Script::default() }),
-    ]);
+    let fake = Fake::with(vec![("one", ends(&[(2, 1), (2, 1), (2, 0)])), ("two", ends(&[(3, 0)]))]);
     let init_containers = ["one", "two"].map(|name| container(name, Probes::default())).into();
     let spec = PodSpec { init_containers, ..pod("a", Probes::default()) };
     let node = fake.run(vec![spec]);

@@ -22,6 +22,9 @@ struct Bench {
 
 /// The only pod.
 const POD: &str = "app-0";
+/// What it consists of.
+const APP: &str = "{ containers: [{ name: app, image: IMAGE }] }";
+const APP_AND_OTHER: &str = "{ containers: [{ name: app, image: IMAGE }, { name: other, image: IMAGE }] }";
 
 impl Bench {
     async fn new(name: &str, spec: &str) -> Option<Self> {
@@ -46,6 +49,13 @@ impl Bench {
         let pods =
             DockerPods::prepare(engine, pods::of(&plan, "test"), &plan.services, &run, false).await.expect("a network");
         Some(Self { pods, _directory: directory })
+    }
+
+    /// The same with the container `app` started.
+    async fn started(name: &str, spec: &str) -> Option<Self> {
+        let bench = Self::new(name, spec).await?;
+        bench.start("app").await.expect("a start");
+        Some(bench)
     }
 
     async fn start(&self, container: &str) -> Result<(), String> {
@@ -109,9 +119,7 @@ async fn a_container_starts_once_what_it_lacked_is_there() {
 
 #[tokio::test]
 async fn a_pod_whose_sandbox_has_ended_is_made_anew() {
-    let spec = "{ containers: [{ name: app, image: IMAGE }, { name: other, image: IMAGE }] }";
-    let Some(bench) = Bench::new("again", spec).await else { return };
-    bench.start("app").await.expect("a start");
+    let Some(bench) = Bench::started("again", APP_AND_OTHER).await else { return };
     bench.start("other").await.expect("a start");
     let client = &bench.pods.engine.client;
     // As when the engine starts again, but for the other container, which must not stay in a network of its own.
@@ -134,11 +142,8 @@ async fn a_pod_whose_sandbox_has_ended_is_made_anew() {
 
 #[tokio::test]
 async fn all_containers_thaw_also_when_one_of_them_was_killed() {
-    let spec = "{ containers: [{ name: app, image: IMAGE }, { name: other, image: IMAGE }] }";
-    let Some(bench) = Bench::new("thaw", spec).await else { return };
-    for container in ["app", "other"] {
-        bench.start(container).await.expect("a start");
-    }
+    let Some(bench) = Bench::started("thaw", APP_AND_OTHER).await else { return };
+    bench.start("other").await.expect("a start");
     let is_paused =
         async |container: &str| bench.pods.engine.is(&bench.id(container).await, |state| state.paused).await;
     bench.pods.strike(POD, Blow::Freeze).await.expect("both are frozen");
@@ -153,8 +158,7 @@ async fn all_containers_thaw_also_when_one_of_them_was_killed() {
 /// The program of the image, as the first of its container, takes no notice of SIGTERM.
 #[tokio::test]
 async fn a_grace_period_may_be_longer_than_the_engine_has_for_an_answer() {
-    let Some(mut bench) = Bench::new("grace", "{ containers: [{ name: app, image: IMAGE }] }").await else { return };
-    bench.start("app").await.expect("a start");
+    let Some(mut bench) = Bench::started("grace", APP).await else { return };
     let usual = bench.pods.engine.client.clone();
     bench.pods.engine.client = usual.clone().with_timeout(Duration::from_secs(1));
     bench.pods.kill(POD, "app", Duration::from_secs(3)).await.expect("it is killed after its grace period");
@@ -194,8 +198,7 @@ async fn volumes_in_memory_and_directories_in_volumes_are_the_pods() {
 async fn a_volume_in_memory_takes_no_more_than_its_limit_and_can_be_filled() {
     let spec = "{ containers: [{ name: app, image: IMAGE, volumeMounts: [{ name: scratch, mountPath: /scratch }] }], \
                 volumes: [{ name: scratch, emptyDir: { medium: Memory, sizeLimit: 32Mi } }] }";
-    let Some(bench) = Bench::new("fill", spec).await else { return };
-    bench.start("app").await.expect("a start");
+    let Some(bench) = Bench::started("fill", spec).await else { return };
     let app = bench.id("app").await;
     let copy = async || {
         let to = UploadToContainerOptionsBuilder::default().path("/scratch").build();
@@ -220,8 +223,7 @@ async fn a_volume_in_memory_takes_no_more_than_its_limit_and_can_be_filled() {
 #[tokio::test]
 async fn a_container_whose_memory_is_used_up_has_no_more_than_it_uses() {
     let spec = "{ containers: [{ name: app, image: IMAGE, resources: { limits: { memory: 64Mi } } }] }";
-    let Some(bench) = Bench::new("memory", spec).await else { return };
-    bench.start("app").await.expect("a start");
+    let Some(bench) = Bench::started("memory", spec).await else { return };
     let app = bench.id("app").await;
     let limit = async || {
         let inspected = bench.pods.engine.client.inspect_container(&app, None).await.expect("an answer");
@@ -238,7 +240,7 @@ async fn a_container_whose_memory_is_used_up_has_no_more_than_it_uses() {
 /// That packets are lost and late show the complete runs of `xtask/tests/faults_docker.rs`.
 #[tokio::test]
 async fn a_kernel_that_can_disturb_networks_is_told_from_one_that_cannot() {
-    let Some(bench) = Bench::new("disturb", "{ containers: [{ name: app, image: IMAGE }] }").await else { return };
+    let Some(bench) = Bench::new("disturb", APP).await else { return };
     bench.pods.prepare_first().await;
     let faults =
         ["partition a from b for 1s at 1s", "delay a to b by 50ms for 1s at 1s", "delay a to b by 1ms for 1s at 1s"];
@@ -250,9 +252,7 @@ async fn a_kernel_that_can_disturb_networks_is_told_from_one_that_cannot() {
 
 #[tokio::test]
 async fn a_command_that_the_image_lacks_is_no_exit_status() {
-    let spec = "{ containers: [{ name: app, image: IMAGE }] }";
-    let Some(bench) = Bench::new("exec", spec).await else { return };
-    bench.start("app").await.expect("a start");
+    let Some(bench) = Bench::started("exec", APP).await else { return };
     let error = bench.pods.exec(POD, "app", &["backendd".to_owned()]).await.expect_err("there is no such program");
     assert!(error.to_string().contains("executable file not found"), "{error}");
     bench.remove().await;

@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{cluster::Cluster, resolve::Resolved};
-use crate::provider::testing::plan;
+use crate::provider::testing::{deployment, plan};
 
 /// A Deployment `app` that is written like this.
 pub(super) fn object(json: Value) -> Object {
@@ -54,11 +54,7 @@ pub(super) fn cluster(answer: impl Fn(&str) -> Option<(u16, Value)> + Clone + Se
 
 /// A Deployment with so many replicas of one container with its own name, which has a liveness probe.
 pub(super) fn component(name: &str, replicas: u32) -> Component {
-    let text = format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: {name} }}\nspec:\n  replicas: {replicas}\n  \
-         selector: {{ matchLabels: {{ app: {name} }} }}\n  template:\n    metadata: {{ labels: {{ app: {name} }} }}\n    spec:\n      \
-         containers:\n        - name: {name}\n          image: x\n          ports: [{{ containerPort: 80 }}]\n          \
-         livenessProbe: {{ tcpSocket: {{ port: 80 }} }}\n"
-    );
-    plan(&text).components.remove(0)
+    let probed = "image: x, ports: [{ containerPort: 80 }], livenessProbe: { tcpSocket: { port: 80 } }";
+    let spec = format!("{{ containers: [{{ name: {name}, {probed} }}] }}");
+    Component { replicas, ..plan(&deployment(name, &spec)).components.remove(0) }
 }

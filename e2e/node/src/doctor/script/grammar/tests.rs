@@ -1,10 +1,6 @@
 use rstest::rstest;
 
-use super::*;
-
-fn words(line: &[&str]) -> Vec<String> {
-    line.iter().map(|word| (*word).to_owned()).collect()
-}
+use super::{super::tests::words, *};
 
 #[rstest]
 #[case(&["/bin/check", "-x"], &["/bin/check"])]

@@ -1,22 +1,15 @@
 //! The fixtures of the score that must not get a name. Main function: [`confounders`].
 
 use super::{
-    patients::{comes_and_goes, host, limited, ok_if, paced, path, speaks},
+    patients::{always, comes_and_goes, limited, ok_if, paced, path, speaks, unless},
     *,
 };
-
-/// What picks one of two replicas by a value.
-fn is_even(value: &str) -> bool {
-    value.bytes().map(u32::from).sum::<u32>().is_multiple_of(2)
-}
 
 /// A redirect to a TLS port of the pod, which replies so.
 async fn redirected_to_tls(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Patient {
     let secured = Server::speaking(Speaks::Tls, reply).await;
-    let mut patient = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9:8443/health")).await;
-    patient.target.ports.insert(8443, secured.address);
-    patient.servers.push(secured);
-    patient
+    let redirects = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9:8443/health"));
+    redirects.await.with(8443, secured)
 }
 
 /// What must not get a name, and whether the probe succeeds.
@@ -24,10 +17,7 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
     fixtures! {
         "a redirect to TLS on the same host, with a certificate that nobody trusts" => true, |words| {
             let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
-            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
-            patient.target.ports.insert(443, secured.address);
-            patient.servers.push(secured);
-            patient
+            Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await.with(443, secured)
         };
         "a late answer to the first request alone" => true, |words| {
             let count = AtomicU32::new(0);
@@ -36,8 +26,7 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 _ => Reply::After(second() / 50, response(200, words)),
             }).await
         };
-        "a body over 10 KiB" => true, |words|
-            Patient::serving(Speaks::Http1, |_| Reply::status(200, &"x".repeat(20_000))).await;
+        "a body over 10 KiB" => true, |words| Patient::serving(Speaks::Http1, |_| Reply::status(200, &"x".repeat(20_000))).await;
         "a slow answer in time" => true, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 7 / 10, response(200, words))).await;
         "a redirect to another host, behind which the app refuses what does not come over TLS" => true, |words|
@@ -60,26 +49,20 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 "app.example" => Reply::status(200, "OK"),
                 _ => Reply::redirect(301, "http://app.example/health"),
             }).await;
-        "a redirect to TLS, where the app does not answer" => false, |words|
-            redirected_to_tls(|_| Reply::ThenNothing(Vec::new())).await;
-        "a redirect to TLS, where the app closes" => false, |words|
-            redirected_to_tls(|_| Reply::Bytes(Vec::new())).await;
+        "a redirect to TLS, where the app does not answer" => false, |words| redirected_to_tls(|_| Reply::ThenNothing(Vec::new())).await;
+        "a redirect to TLS, where the app closes" => false, |words| redirected_to_tls(|_| Reply::Bytes(Vec::new())).await;
         "502 for every Host but one, whose backend is another" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(host(r).starts_with("localhost"), 502, words)).await;
+            unless(502, words, |r| host(r).starts_with("localhost")).await;
         "503 for a User-Agent that is no browser's, which has a cache of its own" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 503, words)).await;
+            unless(503, words, |r| r.contains("Mozilla")).await;
         "503 by the client's address, which picks a replica" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 503, words)).await;
-        "503 without the header of a request that works, which passes a cache" => false, |words| {
-            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Cookie").is_some(), 503, words));
-            patient.await.works_with_header("Cookie", "session=abc")
-        };
+            unless(503, words, |r| r.peer == Ipv4Addr::new(127, 0, 0, 2)).await;
+        "503 without the header of a request that works, which passes a cache" => false, |words|
+            unless(503, words, |r| header(r, "Cookie").is_some()).await.works_with_header("Cookie", "session=abc");
         "404 from a cache, and none for any query" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(path(r).starts_with("/health?"), 404, words)).await
-                .works_with("/health?now=17");
+            unless(404, words, |r| path(r).starts_with("/health?")).await.works_with("/health?now=17");
         "403 from a cache, and none for any query" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(path(r).starts_with("/health?"), 403, words)).await
-                .works_with("/health?now=17");
+            unless(403, words, |r| path(r).starts_with("/health?")).await.works_with("/health?now=17");
         "an app that closes each connection, beside a port that works" => false, |words| {
             let sidecar = Server::start(move |r| ok_if(path(r) == "/health", 404, words)).await;
             Patient::serving(Speaks::Http1, |_| Reply::Bytes(Vec::new())).await.beside(9000, sidecar, "/health")
@@ -88,26 +71,20 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             let all = Server::start(|_| Reply::status(200, "OK")).await;
             Patient::serving(Speaks::Http1, |_| Reply::Reset).await.beside(9000, all, "/health")
         };
-        "500 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
+        "500 for everyone" => false, |words| always(500, words).await;
         "400 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
             Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(false, if path(r) == "/health" { 400 } else { 404 }, words))
                 .await.https();
         "400 for every path, by such an app" => false, |words|
             Patient::serving(Speaks::TlsAsksForCertificates, move |_| Reply::status(400, words)).await.https();
-        "403 for every path but that of the request that works, which passes a gate" => false, |words| {
-            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/login", 403, words));
-            patient.await.works_with("/login")
-        };
+        "403 for every path but that of the request that works, which passes a gate" => false, |words|
+            unless(403, words, |r| path(r) == "/login").await.works_with("/login");
         "a port where nothing listens, beside one that answers every path" => false, |words| {
             let other = Server::start(move |_| Reply::status(200, words)).await;
-            let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(200, words)).await;
-            patient.target.ports = [(8000, closed_port()), (9102, other.address)].into();
-            patient.servers.push(other);
-            patient
+            always(200, words).await.with(9102, other).elsewhere()
         };
         "a line of a log before the response" => false, |words| speaks(b"", b"listening on 8000\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-        "400 for one Host of many" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).starts_with("10.244.0.9"), 400, words)).await;
+        "400 for one Host of many" => false, |words| unless(400, words, |r| !host(r).starts_with("10.244.0.9")).await;
         "every second answer is late" => false, |words| {
             let count = AtomicU32::new(0);
             Patient::serving(Speaks::Http1, move |_| match count.fetch_add(1, Ordering::Relaxed) {
@@ -142,7 +119,7 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             Patient::serving(Speaks::Http1, move |r| Reply::status(if path(r) == "/health" { 429 } else { 404 }, words)).await;
         "429 for everyone, by an app that leaves its state" => false, |words| {
             let begun = tokio::time::Instant::now();
-            Patient::serving(Speaks::Http1, move |_| ok_if(begun.elapsed() > second() * 2, 429, words)).await
+            unless(429, words, move |_| begun.elapsed() > second() * 2).await
         };
         "a late 503, and then another failure" => false, |words|
             Patient::serving(Speaks::Http1, move |r| {
@@ -164,7 +141,7 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             Patient::serving(Speaks::Http1, move |r| {
                 let broken = match host(r) {
                     "localhost:8000" | "unlisted.invalid:8000" => false,
-                    host if host.ends_with(".invalid:8000") => host.bytes().map(u32::from).sum::<u32>() % 2 == 0,
+                    host if host.ends_with(".invalid:8000") => is_even(host),
                     _ => true,
                 };
                 ok_if(!broken, 503, words)
@@ -174,7 +151,7 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 let IpAddr::V4(peer) = r.peer else { return Reply::Reset };
                 let works = match peer.octets() {
                     [127, 0, 0, last] => last == 2,
-                    octets => octets.into_iter().map(u32::from).sum::<u32>() % 2 == 0,
+                    octets => is_even(octets),
                 };
                 ok_if(works, 503, words)
             }).await;
@@ -214,10 +191,8 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK".into())).await;
         "HTTP/2's first frame, and no other" => false, |words| speaks(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64", b"").await;
         "an alert in place of a response" => false, |words| speaks(b"\x15\x03\x03\0\x02\x02\x28", b"").await;
-        "500 for every path but that of the request that works" => false, |words| {
-            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/", 500, words));
-            patient.await.works_with("/")
-        };
+        "500 for every path but that of the request that works" => false, |words|
+            unless(500, words, |r| path(r) == "/").await.works_with("/");
         "answers that are late for half of each second" => false, |words| {
             let start = tokio::time::Instant::now();
             Patient::serving(Speaks::Http1, move |_| {
@@ -233,26 +208,20 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             }).await;
             patient.works_with("/")
         };
-        "400 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(400, words)).await;
-        "403 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(403, words)).await;
-        "silence for everyone" => false, |words|
-            Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(Vec::new())).await;
+        "400 for everyone" => false, |words| always(400, words).await;
+        "403 for everyone" => false, |words| always(403, words).await;
+        "silence for everyone" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(Vec::new())).await;
         "a late answer that is wrong" => false, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(500, words))).await;
         "resets for everyone" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::Reset).await;
-        "nobody listens anywhere" => false, |words|
-            Patient::serving(Speaks::Http1, |_| Reply::Reset).await.dialling(closed_port());
-        "a limit that only the doctor reaches" => true, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 429, words)).await;
-        "a limit that says 503 and only the doctor reaches" => true, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 503, words)).await;
-        "503 but for five requests in a second, which the doctor alone exceeds" => true, |words|
-            paced(second() / 5, 503, words, 0).await;
+        "nobody listens anywhere" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::Reset).await.elsewhere();
+        "a limit that only the doctor reaches" => true, |words| unless(429, words, |r| r.earlier < 5).await;
+        "a limit that says 503 and only the doctor reaches" => true, |words| unless(503, words, |r| r.earlier < 5).await;
+        "503 but for five requests in a second, which the doctor alone exceeds" => true, |words| paced(second() / 5, 503, words, 0).await;
         "resets but for ten connections in a second, which the doctor alone exceeds" => true, |words|
             paced(second() / 10, 0, words, 0).await;
         "500 for what a query names, beside an unusual byte" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains("=db%2C"), 500, words)).await
-                .asking("/health?include=db%2Ccache");
+            unless(500, words, |r| !path(r).contains("=db%2C")).await.asking("/health?include=db%2Ccache");
         "403 for one part of an app, whose path has a space" => false, |words| {
             let patient = Patient::serving(Speaks::Http1, move |r| match path(r) {
                 "/health" => Reply::status(200, "OK"),
@@ -268,25 +237,17 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             });
             patient.await.asking("/of/%7Edb").works_with("/health")
         };
-        "504 for every path but that of the request that works" => false, |words| {
-            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/login", 504, words));
-            patient.await.works_with("/login")
-        };
-        "403 for a query" => false, |words| {
-            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains("verbose"), 403, words));
-            patient.await.asking("/health?verbose=1").works_with("/health")
-        };
+        "504 for every path but that of the request that works" => false, |words|
+            unless(504, words, |r| path(r) == "/login").await.works_with("/login");
+        "403 for a query" => false, |words|
+            unless(403, words, |r| !path(r).contains("verbose")).await.asking("/health?verbose=1").works_with("/health");
         "500 for the path, which another port serves well" => false, |words| {
             let other = Server::start(|r| ok_if(path(r) == "/health", 404, "")).await;
             let patient = Patient::serving(Speaks::Http1, move |r| match path(r) {
                 "/health" => Reply::status(500, words),
                 _ => Reply::status(404, words),
             });
-            let (host, target) = ("localhost:9000".to_owned(), "/health".to_owned());
-            let works = WorkingRequest { address: other.address, https: false, host, target, headers: Vec::new() };
-            let mut patient = patient.await.known(Known { works: Some(works), ..Known::default() });
-            patient.servers.push(other);
-            patient
+            patient.await.beside(9000, other, "/health")
         };
         "403 once an address has used up its large quota" => false, |words| limited(150, 403, words, |r| r.peer.to_string()).await;
         "503 once an address has used up its large quota" => false, |words| limited(150, 503, words, |r| r.peer.to_string()).await;
@@ -297,19 +258,17 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             limited(150, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
         "401 once an address without a token has used up its large quota" => false, |words|
             limited(150, 401, words, |r| header(r, "Authorization").map_or_else(|| r.peer.to_string(), str::to_owned)).await;
-        "something that ended after the first request" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier > 0, 503, words)).await;
+        "something that ended after the first request" => false, |words| unless(503, words, |r| r.earlier > 0).await;
         "a redirect to where users sign in" => true, |words|
             Patient::serving(Speaks::Http1, move |r| match host(r) {
                 "login.example" => Reply::status(404, words),
                 _ => Reply::redirect(302, "https://login.example/oauth?to=/health"),
             }).await;
         "silence once a Host has used up its quota" => false, |words| {
-            let served = Patient::serving(Speaks::Http1, move |r| match host(r).starts_with("10.244.0.9") {
+            Patient::serving(Speaks::Http1, move |r| match host(r).starts_with("10.244.0.9") {
                 true => Reply::ThenNothing(Vec::new()),
                 false => Reply::status(200, words),
-            });
-            served.await
+            }).await
         };
         "404 over HTTP/2 alone" => false, |words| Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await;
         "404 over HTTP/2 and TLS for everyone, asked without TLS" => false, |words|
@@ -317,31 +276,25 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
         "a grpc probe of a port that speaks HTTP/2" => false, |words|
             Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await.grpc("");
         "a grpc probe of a server that picks a virtual host by the authority" => false, |words|
-            Patient::serving(Speaks::Grpc, |r| Reply::status(if host(r).starts_with("localhost") { 200 } else { 404 }, ""))
-                .await.grpc("");
+            Patient::serving(Speaks::Grpc, |r| Reply::status(if host(r).starts_with("localhost") { 200 } else { 404 }, "")).await.grpc("");
         "a tcpSocket probe beside a port that listens" => false, |words| {
-            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "")).await;
+            let mut patient = always(200, "").await;
             patient.target.ports.insert(9000, patient.target.ports[&8000]);
-            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 }).dialling(closed_port())
+            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 }).elsewhere()
         };
         "a port that answers everything" => false, |words| {
             let all = Server::start(|_| Reply::status(200, "")).await;
-            let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
-            patient.target.ports.insert(9000, all.address);
-            patient.servers.push(all);
-            patient
+            always(500, words).await.with(9000, all)
         };
         "a port of another container" => false, |words| {
             let sidecar = Server::start(move |r| ok_if(path(r) == "/health", 404, words)).await;
-            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "")).await;
-            patient.target.ports.insert(9000, sidecar.address);
-            patient.servers.push(sidecar);
-            patient.known(Known { ports_of_others: vec![9000], ..Known::default() }).dialling(closed_port())
+            let patient = always(200, "").await.with(9000, sidecar).elsewhere();
+            patient.known(Known { ports_of_others: vec![9000], ..Known::default() })
         };
         "503 now and again, for seconds" => false, |words| {
             let start = tokio::time::Instant::now();
             let is_up = move || (second() * 5 / 2..second() * 17 / 2).contains(&start.elapsed());
-            let patient = Patient::serving(Speaks::Http1, move |_| ok_if(is_up(), 503, words)).await;
+            let patient = unless(503, words, move |_| is_up()).await;
             patient.known(Known { may_be_starting: true, ..Known::default() })
         };
         "an app that starts and ends again and again" => false, |words| comes_and_goes().await;

@@ -2,8 +2,8 @@
 
 use super::{
     patients::{
-        answers_anything, behind_a_middlebox, debugged, drips, host, limited, now_and_then, ok_if, on_ipv6_alone,
-        opens_later, paced, path, pauses, repeats, speaks, understands,
+        always, answers_anything, behind_a_middlebox, debugged, drips, limited, now_and_then, ok_if, on_ipv6_alone,
+        on_two_addresses, opens_later, paced, path, pauses, repeats, speaks, starts, understands, unless,
     },
     *,
 };
@@ -11,69 +11,49 @@ use super::{
 /// Causes, with servers that really behave so.
 pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
     fixtures! {
-        "400 for an unknown Host" => Cause::HostAllowList, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "localhost:8000", 400, words)).await;
+        "400 for an unknown Host" => Cause::HostAllowList, |words| unless(400, words, |r| host(r) == "localhost:8000").await;
         "400 for a Host that the certificate lacks, by an app that takes client certificates" => Cause::HostAllowList, |words|
-            Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(host(r).starts_with("app.example"), 400, words))
-                .await.https();
-        "403 for an unknown Host" => Cause::HostAllowList, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "127.0.0.1:8000", 403, words)).await;
-        "421 for an unknown Host" => Cause::HostAllowList, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "backend:8000", 421, words)).await;
+            Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(host(r).starts_with("app.example"), 400, words)).await.https();
+        "403 for an unknown Host" => Cause::HostAllowList, |words| unless(403, words, |r| host(r) == "127.0.0.1:8000").await;
+        "421 for an unknown Host" => Cause::HostAllowList, |words| unless(421, words, |r| host(r) == "backend:8000").await;
         "404 from the default of name-based hosts" => Cause::HostAllowList, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(host(r).starts_with("localhost"), 404, words)).await;
+            unless(404, words, |r| host(r).starts_with("localhost")).await;
         "a closed connection for an unknown Host" => Cause::HostAllowList, |words|
             Patient::serving(Speaks::Http1, |r| match host(r) == "localhost:8000" {
                 true => Reply::status(200, "OK"),
                 false => Reply::Bytes(Vec::new()),
             }).await;
         "a Host with an underscore" => Cause::HostSyntax, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).contains('_'), 400, words)).await
-                .sending("Host", "my_upstream");
+            unless(400, words, |r| !host(r).contains('_')).await.sending("Host", "my_upstream");
         "400 without the certificate's name" => Cause::SniRequired, |words|
-            Patient::serving(Speaks::Tls, move |r| ok_if(r.server_name.as_deref() == Some("app.example"), 400, words))
-                .await.https();
+            Patient::serving(Speaks::Tls, move |r| ok_if(r.server_name.as_deref() == Some("app.example"), 400, words)).await.https();
         "an alert without a name" => Cause::SniRequired, |words|
             Patient::serving(Speaks::TlsForNames, |_| Reply::status(200, "OK")).await.https();
         "a TLS port that answers 400 in plain text" => Cause::PlainToTls, |words|
             Patient::serving(Speaks::Tls, |_| Reply::status(200, "OK")).await;
-        "a plain port that waits for the rest of a request" => Cause::TlsToPlain, |words|
-            Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await.https();
-        "a plain port that answers 400 to a handshake" => Cause::TlsToPlain, |words|
-            answers_anything(words).await;
-        "HTTP/2 without TLS" => Cause::Http1ToHttp2Only, |words|
-            Patient::serving(Speaks::Http2, |_| Reply::status(200, "OK")).await;
-        "a gRPC server" => Cause::Http1ToHttp2Only, |words|
-            Patient::serving(Speaks::Grpc, |_| Reply::status(200, "OK")).await;
+        "a plain port that waits for the rest of a request" => Cause::TlsToPlain, |words| always(200, "OK").await.https();
+        "a plain port that answers 400 to a handshake" => Cause::TlsToPlain, |words| answers_anything(words).await;
+        "HTTP/2 without TLS" => Cause::Http1ToHttp2Only, |words| Patient::serving(Speaks::Http2, |_| Reply::status(200, "OK")).await;
+        "a gRPC server" => Cause::Http1ToHttp2Only, |words| Patient::serving(Speaks::Grpc, |_| Reply::status(200, "OK")).await;
         "a PROXY header is expected" => Cause::ProxyProtocolExpected, |words|
             Patient::serving(Speaks::ProxyThenHttp1, |_| Reply::status(200, "OK")).await;
         "431 for a long cookie" => Cause::HeaderTooLarge, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.len() < 1000, 431, words)).await
-                .sending("Cookie", &"c".repeat(2000));
-        "403 for the kubelet's User-Agent" => Cause::HeaderRefused, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!r.contains("kube-probe"), 403, words)).await;
+            unless(431, words, |r| r.len() < 1000).await.sending("Cookie", &"c".repeat(2000));
+        "403 for the kubelet's User-Agent" => Cause::HeaderRefused, |words| unless(403, words, |r| !r.contains("kube-probe")).await;
         "403 for what a header of the probe says" => Cause::HeaderRefused, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto") != Some("http"), 403, words)).await
-                .sending("X-Forwarded-Proto", "http");
+            unless(403, words, |r| header(r, "X-Forwarded-Proto") != Some("http")).await.sending("X-Forwarded-Proto", "http");
         "400 for every header that the app does not know" => Cause::HeaderRefused, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!r.contains("\r\nX-"), 400, words)).await
-                .sending("X-Odd", "1");
+            unless(400, words, |r| !r.contains("\r\nX-")).await.sending("X-Odd", "1");
         "400 for a header of the probe" => Cause::HeaderRefused, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Odd").is_none(), 400, words)).await
-                .sending("X-Odd", "1");
+            unless(400, words, |r| header(r, "X-Odd").is_none()).await.sending("X-Odd", "1");
         "braces in the query" => Cause::MalformedPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains('{'), 400, words)).await
-                .asking("/health?of={db}");
+            unless(400, words, |r| !path(r).contains('{')).await.asking("/health?of={db}");
         "a percent sign that escapes nothing" => Cause::MalformedPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).ends_with('%'), 400, words)).await
-                .asking("/health?share=100%");
-        "an escaped slash" => Cause::MalformedPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains("%2F"), 400, words)).await
-                .asking("/health%2Fdb");
+            unless(400, words, |r| !path(r).ends_with('%')).await.asking("/health?share=100%");
+        "an escaped slash" => Cause::MalformedPath, |words| unless(400, words, |r| !path(r).contains("%2F")).await.asking("/health%2Fdb");
         "403 without X-Forwarded-Proto" => Cause::MissingHeader, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto").is_some(), 403, words)).await;
-        "400 without Accept-Language" => Cause::MissingHeader, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Accept-Language").is_some(), 400, words)).await;
+            unless(403, words, |r| header(r, "X-Forwarded-Proto").is_some()).await;
+        "400 without Accept-Language" => Cause::MissingHeader, |words| unless(400, words, |r| header(r, "Accept-Language").is_some()).await;
         "401 with a challenge, on this path alone" => Cause::MissingHeader, |words|
             Patient::serving(Speaks::Http1, |r| match path(r) {
                 "/health" => Reply::Bytes(
@@ -87,62 +67,48 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
                 _ => Reply::status(404, ""),
             }).await;
         "401 without a token that nobody knows" => Cause::MissingHeader, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Authorization") == Some("Bearer s3cret"), 401, words)).await;
-        "404 for everyone" => Cause::MethodOrPath, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
-        "405 for everyone" => Cause::MethodOrPath, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::status(405, words)).await;
+            unless(401, words, |r| header(r, "Authorization") == Some("Bearer s3cret")).await;
+        "404 for everyone" => Cause::MethodOrPath, |words| always(404, words).await;
+        "405 for everyone" => Cause::MethodOrPath, |words| always(405, words).await;
         "404 for a path with a space at its end" => Cause::MethodOrPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/actuator/health", 404, words)).await
-                .asking("/actuator/health%20");
+            unless(404, words, |r| path(r) == "/actuator/health").await.asking("/actuator/health%20");
         "400 for a doubled slash" => Cause::MalformedPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/actuator/health", 400, words)).await
-                .asking("/actuator//health");
+            unless(400, words, |r| path(r) == "/actuator/health").await.asking("/actuator//health");
         "400 for a path's parameter" => Cause::MalformedPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains(';'), 400, words)).await
-                .asking("/health;jsessionid=A1");
+            unless(400, words, |r| !path(r).contains(';')).await.asking("/health;jsessionid=A1");
         "400 for dots in the path" => Cause::MalformedPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/health", 400, words)).await
-                .asking("/static/../health");
+            unless(400, words, |r| path(r) == "/health").await.asking("/static/../health");
         "404 without a proxy's header that reports TLS" => Cause::MissingHeader, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto") == Some("https"), 404, words)).await;
-        "405 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 405, words)).await;
-        "500 without Accept-Language" => Cause::MissingHeader, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Accept-Language").is_some(), 500, words)).await;
-        "404 beside the right path" => Cause::MethodOrPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/healthz", 404, words)).await;
+            unless(404, words, |r| header(r, "X-Forwarded-Proto") == Some("https")).await;
+        "405 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words| unless(405, words, |r| r.contains("Mozilla")).await;
+        "500 without Accept-Language" => Cause::MissingHeader, |words| unless(500, words, |r| header(r, "Accept-Language").is_some()).await;
+        "404 beside the right path" => Cause::MethodOrPath, |words| unless(404, words, |r| path(r) == "/healthz").await;
         "nobody listens, and another port answers" => Cause::WrongPort, |words| {
-            let mut patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/health", 404, words)).await;
+            let mut patient = unless(404, words, |r| path(r) == "/health").await;
             let address = patient.target.ports[&8000];
             patient.target.ports.insert(9000, address);
-            patient.dialling(closed_port())
+            patient.elsewhere()
         };
         "a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words| {
-            let patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await;
             // All of 127.0.0.0/8 is this machine's, and the listener has one address of it.
-            let other = SocketAddr::from(([127, 0, 0, 9], patient.target.ports[&8000].port()));
-            patient.dialling(other)
+            always(200, "OK").await.dialled_at([127, 0, 0, 9])
         };
-        "403 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 403, words)).await;
+        "403 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words| unless(403, words, |r| r.contains("Mozilla")).await;
         "silence for an unknown Host" => Cause::HostAllowList, |words|
             Patient::serving(Speaks::Http1, |r| match host(r).starts_with("localhost") {
                 true => Reply::status(200, "OK"),
                 false => Reply::ThenNothing(Vec::new()),
             }).await;
         "405 beside an app that answers every other path" => Cause::MethodOrPath, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) != "/health", 405, words)).await;
-        "403 by the client's address" => Cause::SourceBlocked, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 403, words)).await;
-        "400 for every Host with a port" => Cause::HostSyntax, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).contains(':'), 400, words)).await;
+            unless(405, words, |r| path(r) != "/health").await;
+        "403 by the client's address" => Cause::SourceBlocked, |words| unless(403, words, |r| r.peer == Ipv4Addr::new(127, 0, 0, 2)).await;
+        "400 for every Host with a port" => Cause::HostSyntax, |words| unless(400, words, |r| !host(r).contains(':')).await;
         "421 for every Host but a name without its port" => Cause::HostAllowList, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "localhost", 421, words)).await;
+            unless(421, words, |r| host(r) == "localhost").await;
         "403 for the Host, and for the kubelet's User-Agent" => Cause::HostAllowList, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "localhost:8000" && !r.contains("kube-probe"), 403, words)).await;
+            unless(403, words, |r| host(r) == "localhost:8000" && !r.contains("kube-probe")).await;
         "403 without a proxy's X-Forwarded-For" => Cause::MissingHeader, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-For").is_some(), 403, words)).await;
+            unless(403, words, |r| header(r, "X-Forwarded-For").is_some()).await;
         "400 without Accept-Language, by an app that refuses a token that it does not know" => Cause::MissingHeader, |words|
             Patient::serving(Speaks::Http1, move |r| match header(r, "Authorization") {
                 Some(_) => Reply::status(401, words),
@@ -158,28 +124,22 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::TlsTakesAnyCertificate, move |r| ok_if(r.has_certificate, 403, words)).await.https();
         "a PROXY header is expected before TLS" => Cause::ProxyProtocolExpected, |words|
             Patient::serving(Speaks::ProxyThenTls, |_| Reply::status(200, "OK")).await.https();
-        "404 by the client's address" => Cause::SourceBlocked, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 404, words)).await;
-        "400 by the client's address" => Cause::SourceBlocked, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 400, words)).await;
+        "404 by the client's address" => Cause::SourceBlocked, |words| unless(404, words, |r| r.peer == Ipv4Addr::new(127, 0, 0, 2)).await;
+        "400 by the client's address" => Cause::SourceBlocked, |words| unless(400, words, |r| r.peer == Ipv4Addr::new(127, 0, 0, 2)).await;
         "401 with a challenge, by the client's address" => Cause::SourceBlocked, |words|
             Patient::serving(Speaks::Http1, move |r| match r.peer == Ipv4Addr::new(127, 0, 0, 2) {
                 true => Reply::status(200, "OK"),
                 false => Reply::Bytes(
                     b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n".into()),
             }).await;
-        "429 for every client and every path" => Cause::RateLimited, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::status(429, words)).await;
+        "429 for every client and every path" => Cause::RateLimited, |words| always(429, words).await;
         "an app that fails for the first half of each second" => Cause::Flaky, |words| {
             let start = tokio::time::Instant::now();
             let is_well = move || start.elapsed().as_millis() % second().as_millis() > (second() / 2).as_millis();
-            Patient::serving(Speaks::Http1, move |_| ok_if(is_well(), 500, words)).await
+            unless(500, words, move |_| is_well()).await
         };
-        "a grpc probe of a server that does not serve until it has started" => Cause::NotStarted, |words| {
-            let start = tokio::time::Instant::now();
-            let patient = Patient::serving(Speaks::Grpc, move |_| ok_if(start.elapsed() > second() * 5 / 2, 503, words)).await;
-            patient.known(Known { may_be_starting: true, ..Known::default() }).grpc("")
-        };
+        "a grpc probe of a server that does not serve until it has started" => Cause::NotStarted, |words|
+            starts(Speaks::Grpc, 503, words).await.grpc("");
         "a grpc probe of a port that opens after a while" => Cause::NotStarted, |words|
             opens_later(Speaks::Grpc, second() * 5 / 2).await.grpc("");
         "a grpc probe without a service, of a server that knows services alone" => Cause::UnknownService, |words|
@@ -207,47 +167,28 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "a port that opens after a while" => Cause::NotStarted, |words| opens_later(Speaks::Http1, second() * 7 / 10).await;
         "503 after the timeout, for everyone" => Cause::Unavailable, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(503, words))).await;
-        "503 until the app has started" => Cause::NotStarted, |words| {
-            let start = tokio::time::Instant::now();
-            let patient = Patient::serving(Speaks::Http1, move |_| ok_if(start.elapsed() > second() * 5 / 2, 503, words)).await;
-            patient.known(Known { may_be_starting: true, ..Known::default() })
-        };
-        "500 until the app has started" => Cause::NotStarted, |words| {
-            let start = tokio::time::Instant::now();
-            let patient = Patient::serving(Speaks::Http1, move |_| ok_if(start.elapsed() > second() * 5 / 2, 500, words)).await;
-            patient.known(Known { may_be_starting: true, ..Known::default() })
-        };
-        "404 until the app has been deployed" => Cause::NotStarted, |words| {
-            let start = tokio::time::Instant::now();
-            let patient = Patient::serving(Speaks::Http1, move |_| ok_if(start.elapsed() > second() * 5 / 2, 404, words)).await;
-            patient.known(Known { may_be_starting: true, ..Known::default() })
-        };
+        "503 until the app has started" => Cause::NotStarted, |words| starts(Speaks::Http1, 503, words).await;
+        "500 until the app has started" => Cause::NotStarted, |words| starts(Speaks::Http1, 500, words).await;
+        "404 until the app has been deployed" => Cause::NotStarted, |words| starts(Speaks::Http1, 404, words).await;
         "404 until the app has been deployed, beside a path that is there at once" => Cause::NotStarted, |words| {
             let start = tokio::time::Instant::now();
             let is_up = move |r: &Request| path(r) == "/ready" || path(r) == "/health" && start.elapsed() > second() * 5 / 2;
-            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(is_up(r), 404, words)).await;
+            let patient = unless(404, words, is_up).await;
             patient.known(Known { may_be_starting: true, paths: vec!["/ready".into()], ..Known::default() })
         };
-        "503 for everyone" => Cause::Unavailable, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await;
+        "503 for everyone" => Cause::Unavailable, |words| always(503, words).await;
         "503 for everyone, and Redis is away" => Cause::DependencyDown, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await
-                .known(Known { away: vec!["redis".to_owned()], ..Known::default() });
+            always(503, words).await.known(Known { away: vec!["redis".to_owned()], ..Known::default() });
         "429 for everyone, with the time of the next request" => Cause::RateLimited, |words|
             Patient::serving(Speaks::Http1, |_| Reply::Bytes(
                 b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n".into())).await;
-        "429 for one address" => Cause::RateLimited, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer != Ipv4Addr::LOCALHOST, 429, words)).await;
+        "429 for one address" => Cause::RateLimited, |words| unless(429, words, |r| r.peer != Ipv4Addr::LOCALHOST).await;
         "503 once an address has used up a quota of one" => Cause::RateLimited, |words|
             limited(1, 503, words, |r| r.peer.to_string()).await;
-        "403 once an address has used up its quota" => Cause::RateLimited, |words|
-            limited(20, 403, words, |r| r.peer.to_string()).await;
-        "404 once an address has used up its quota" => Cause::RateLimited, |words|
-            limited(20, 404, words, |r| r.peer.to_string()).await;
-        "400 once a Host has used up its quota" => Cause::RateLimited, |words|
-            limited(20, 400, words, |r| host(r)[..2].to_owned()).await;
-        "403 once each Host has used up its own quota" => Cause::RateLimited, |words|
-            limited(20, 403, words, |r| host(r).to_owned()).await;
+        "403 once an address has used up its quota" => Cause::RateLimited, |words| limited(20, 403, words, |r| r.peer.to_string()).await;
+        "404 once an address has used up its quota" => Cause::RateLimited, |words| limited(20, 404, words, |r| r.peer.to_string()).await;
+        "400 once a Host has used up its quota" => Cause::RateLimited, |words| limited(20, 400, words, |r| host(r)[..2].to_owned()).await;
+        "403 once each Host has used up its own quota" => Cause::RateLimited, |words| limited(20, 403, words, |r| host(r).to_owned()).await;
         "403 once a User-Agent has used up its quota" => Cause::RateLimited, |words|
             limited(20, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
         "401 once those without a token have used up their quota" => Cause::RateLimited, |words|
@@ -269,8 +210,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
                 ok_if(accepts, 429, words)
             }).await
         };
-        "429 but for every ninth request" => Cause::RateLimited, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier % 9 == 8, 429, words)).await;
+        "429 but for every ninth request" => Cause::RateLimited, |words| unless(429, words, |r| r.earlier % 9 == 8).await;
         "a redirect to TLS until a proxy says so" => Cause::RedirectToHttps, |words|
             Patient::serving(Speaks::Http1, |r| match header(r, "X-Forwarded-Proto") {
                 Some("https") => Reply::status(200, "OK"),
@@ -283,11 +223,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             }).await.https();
         "a redirect to TLS, to a port that waits for more" => Cause::RedirectToHttps, |words| {
             let silent = Server::start(|_| Reply::status(200, "")).await;
-            let mut patient =
-                Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9:8001/health")).await;
-            patient.target.ports.insert(8001, silent.address);
-            patient.servers.push(silent);
-            patient
+            Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9:8001/health")).await.with(8001, silent)
         };
         "a redirect to a port on which nothing listens" => Cause::RedirectToHttps, |words| {
             let mut patient =
@@ -297,10 +233,9 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         };
         "a redirect to TLS, which another port speaks" => Cause::RedirectToHttps, |words| {
             let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
-            let mut patient =
-                Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
-            patient.target.ports.extend([(443, closed_port()), (8443, secured.address)]);
-            patient.servers.push(secured);
+            let redirects = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health"));
+            let mut patient = redirects.await.with(8443, secured);
+            patient.target.ports.insert(443, closed_port());
             patient
         };
         "a slash that leads from TLS to plain HTTP" => Cause::MethodOrPath, |words|
@@ -331,8 +266,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "PostgreSQL, which closes" => Cause::NotHttp, |words| understands(b"\0\0\0\x08\x04\xd2", b"N", false).await;
         "JDWP, which closes" => Cause::NotHttp, |words| understands(b"JDWP-Handshake", b"JDWP-Handshake", false).await;
         "JDWP, of a JVM that serves one debugger at a time" => Cause::NotHttp, |words| debugged().await;
-        "Java RMI, which closes" => Cause::NotHttp, |words|
-            understands(b"JRMI\0\x02\x4b", b"\x4e\0\x09127.0.0.1\0\0\x80\x64", false).await;
+        "Java RMI, which closes" => Cause::NotHttp, |words| understands(b"JRMI\0\x02\x4b", b"\x4e\0\x09127.0.0.1\0\0\x80\x64", false).await;
         "DNS, which waits for more" => Cause::NotHttp, |words|
             understands(b"\0\x1e\x65\x32\x01\0", b"\0\x0c\x65\x32\x81\x05\0\0\0\0\0\0\0\0", true).await;
         "SOCKS5, which closes" => Cause::NotHttp, |words| understands(b"\x05\x01\0", b"\x05\xff", false).await;
@@ -344,33 +278,20 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "lines that are no response" => Cause::NotHttp, |words| speaks(b"", b"what?\r\n").await;
         "a port that answers from another path alone" => Cause::WrongPort, |words| {
             let manage = Server::start(|r| ok_if(path(r) == "/health", 404, "")).await;
-            let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
-            patient.target.ports.insert(9000, manage.address);
-            patient.servers.push(manage);
-            patient
+            always(404, words).await.with(9000, manage)
         };
         "a listener on IPv6 alone" => Cause::Ipv6Only, |words| {
-            let listener = on_ipv6_alone();
-            let port = listener.local_addr().unwrap().port();
-            let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
-            Patient::of(server).dialling(SocketAddr::from(([127, 0, 0, 1], port)))
+            let server = Server::on(on_ipv6_alone(), Speaks::Http1, |_| Reply::status(200, "OK"));
+            Patient::of(server).dialled_at(Ipv4Addr::LOCALHOST)
         };
-        "a listener on IPv4 alone" => Cause::Ipv4Only, |words| {
-            let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-            let port = listener.local_addr().unwrap().port();
-            let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
-            Patient::of(server).dialling(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)))
-        };
+        "a listener on IPv4 alone" => Cause::Ipv4Only, |words|
+            on_two_addresses(|_| Reply::status(200, "OK")).await.dialled_at(Ipv6Addr::LOCALHOST);
         "a tcpSocket probe of a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words| {
-            let patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await;
-            let other = SocketAddr::from(([127, 0, 0, 9], patient.target.ports[&8000].port()));
-            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 }).dialling(other)
+            let patient = always(200, "OK").await.dialled_at([127, 0, 0, 9]);
+            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 })
         };
-        "a listener on 127.0.0.1 alone, asked over IPv6" => Cause::BoundToLoopback, |words| {
-            let server = Server::start(|_| Reply::status(200, "OK")).await;
-            let port = server.address.port();
-            Patient::of(server).dialling(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)))
-        };
+        "a listener on 127.0.0.1 alone, asked over IPv6" => Cause::BoundToLoopback, |words|
+            always(200, "OK").await.dialled_at(Ipv6Addr::LOCALHOST);
         "a stream of events" => Cause::EndlessResponse, |words|
             Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ntick\n\n\r\n".into())).await;
@@ -386,11 +307,10 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "an app that fails for a tenth of a second, twice a second" => Cause::Flaky, |words| {
             let start = tokio::time::Instant::now();
             let is_well = move || start.elapsed().as_millis() % (second() / 2).as_millis() < (second() * 4 / 10).as_millis();
-            Patient::serving(Speaks::Http1, move |_| ok_if(is_well(), 500, words)).await
+            unless(500, words, move |_| is_well()).await
         };
         "the first two of three fail" => Cause::Flaky, |words| now_and_then(words, 3, 2).await;
-        "gRPC that says NOT_SERVING" => Cause::Http1ToHttp2Only, |words|
-            Patient::serving(Speaks::Grpc, |_| Reply::status(503, "")).await;
+        "gRPC that says NOT_SERVING" => Cause::Http1ToHttp2Only, |words| Patient::serving(Speaks::Grpc, |_| Reply::status(503, "")).await;
         "gRPC without a health service" => Cause::Http1ToHttp2Only, |words|
             Patient::serving(Speaks::Grpc, |_| Reply::status(404, "")).await;
         "a grpc probe to a server that does not serve" => Cause::Unavailable, |words|
@@ -414,11 +334,8 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
                 .await.grpc("db");
         "a grpc probe that is answered late" => Cause::TooSlow, |words|
             Patient::serving(Speaks::Grpc, |_| Reply::After(second() * 3 / 2, response(200, ""))).await.grpc("");
-        "a grpc probe of a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words| {
-            let patient = Patient::serving(Speaks::Grpc, |_| Reply::status(200, "")).await.grpc("");
-            let other = SocketAddr::from(([127, 0, 0, 9], patient.target.ports[&8000].port()));
-            patient.dialling(other)
-        };
+        "a grpc probe of a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words|
+            Patient::serving(Speaks::Grpc, |_| Reply::status(200, "")).await.grpc("").dialled_at([127, 0, 0, 9]);
         "a body that ends early" => Cause::TruncatedResponse, |words|
             Patient::serving(Speaks::Http1, |_| Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into())).await;
         "a body that stalls" => Cause::TruncatedResponse, |words|

@@ -79,37 +79,44 @@ impl Patient {
         })
     }
 
+    /// Beside a request that works.
+    pub(super) fn working(self, works: WorkingRequest) -> Self {
+        self.known(Known { works: Some(works), ..Known::default() })
+    }
+
     /// Beside a request for this path that works.
     pub(super) fn works_with(self, target: &str) -> Self {
-        let (address, host) = (self.target.ports[&8000], "localhost:8000".to_owned());
-        let works = WorkingRequest { address, https: false, host, target: target.to_owned(), headers: Vec::new() };
-        self.known(Known { works: Some(works), ..Known::default() })
+        let address = self.target.ports[&8000];
+        self.working(works(address, target, &[]))
     }
 
     /// Beside a request with this header that works.
     pub(super) fn works_with_header(self, name: &str, value: &str) -> Self {
-        self.works_with("/health").changed(|case| {
-            if let Some(works) = &mut case.known.works {
-                works.headers.push((name.to_owned(), value.to_owned()));
-            }
-        })
+        let address = self.target.ports[&8000];
+        self.working(works(address, "/health", &[(name, value)]))
     }
 
     /// Beside a request for this path that works at another port, with a server of its own.
     pub(super) fn beside(mut self, port: u16, server: Server, target: &str) -> Self {
-        let (address, host) = (server.address, format!("localhost:{port}"));
-        let works = WorkingRequest { address, https: false, host, target: target.to_owned(), headers: Vec::new() };
+        let works = WorkingRequest { host: format!("localhost:{port}"), ..works(server.address, target, &[]) };
         self.servers.push(server);
-        self.known(Known { works: Some(works), ..Known::default() })
+        self.working(works)
     }
 
-    /// The probe goes to another loopback address, with the same port.
-    pub(super) fn dialling_another_address(self) -> Self {
+    /// With another port, which a server of its own serves.
+    pub(super) fn with(mut self, port: u16, server: Server) -> Self {
+        self.target.ports.insert(port, server.address);
+        self.servers.push(server);
+        self
+    }
+
+    /// The probe goes to another address of this machine, with the same port.
+    pub(super) fn dialled_at(self, ip: impl Into<IpAddr>) -> Self {
         let port = self.target.ports[&8000].port();
-        self.dialling(SocketAddr::from(([127, 0, 0, 9], port)))
+        self.dialling(SocketAddr::new(ip.into(), port))
     }
 
-    /// With the server at the request that works, and nobody at the probe's port.
+    /// With nobody at the probe's port.
     pub(super) fn elsewhere(self) -> Self {
         self.dialling(closed_port())
     }
@@ -123,8 +130,28 @@ impl Patient {
 /// An app that listens on every address of this machine.
 pub(super) async fn on_two_addresses(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Patient {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    Patient::of(Server::on(listener, Speaks::Http1, reply)).dialling(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    Patient::of(Server::on(listener, Speaks::Http1, reply)).dialled_at(Ipv4Addr::LOCALHOST)
+}
+
+/// Over HTTP/1, an app that refuses with `status` what is not good.
+pub(super) async fn unless(
+    status: u16,
+    words: &'static str,
+    is_good: impl Fn(&Request) -> bool + Send + Sync + 'static,
+) -> Patient {
+    Patient::serving(Speaks::Http1, move |request| ok_if(is_good(request), status, words)).await
+}
+
+/// Over HTTP/1, an app that says the same to everyone.
+pub(super) async fn always(status: u16, words: &'static str) -> Patient {
+    unless(status, words, |_| false).await
+}
+
+/// An app that may be starting, and refuses with `status` until it has started.
+pub(super) async fn starts(speaks: Speaks, status: u16, words: &'static str) -> Patient {
+    let start = tokio::time::Instant::now();
+    let patient = Patient::serving(speaks, move |_| ok_if(start.elapsed() > second() * 5 / 2, status, words)).await;
+    patient.known(Known { may_be_starting: true, ..Known::default() })
 }
 
 pub(super) async fn now_and_then(words: &'static str, of: u32, which: u32) -> Patient {
@@ -206,7 +233,7 @@ pub(super) async fn pauses(first: &'static [u8], rest: &'static [u8]) -> Patient
 pub(super) fn on_ipv6_alone() -> TcpListener {
     let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
     socket.set_only_v6(true).unwrap();
-    socket.bind(&SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)).into()).unwrap();
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).unwrap();
     socket.listen(16).unwrap();
     socket.set_nonblocking(true).unwrap();
     TcpListener::from_std(socket.into()).unwrap()
@@ -321,9 +348,7 @@ pub(super) async fn behind_a_middlebox(words: &'static str) -> Patient {
     let direct = app.address;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut patient = Patient::of(app).dialling(listener.local_addr().unwrap());
-    let (host, target) = ("localhost:8000".to_owned(), "/health".to_owned());
-    patient.case.known.works =
-        Some(WorkingRequest { address: direct, https: false, host, target, headers: Vec::new() });
+    patient.case.known.works = Some(works(direct, "/health", &[]));
     patient._tasks.spawn(async move {
         loop {
             let (mut client, _) = listener.accept().await.unwrap();
@@ -347,10 +372,6 @@ pub(super) async fn behind_a_middlebox(words: &'static str) -> Patient {
 
 pub(super) fn ok_if(good: bool, otherwise: u16, words: &str) -> Reply {
     if good { Reply::status(200, "OK") } else { Reply::status(otherwise, words) }
-}
-
-pub(super) fn host(request: &Request) -> &str {
-    header(request, "Host").unwrap_or_default()
 }
 
 pub(super) fn path(request: &Request) -> &str {
