@@ -13,8 +13,9 @@ use super::{
     Found,
     fix::{Change, USUAL_START},
     lab::{Experiment, Lab, PROBE, Sends, exchange},
+    proof::SPREAD,
     protocol::control,
-    rounds::{FLIPS, Pattern, STARTED},
+    rounds::{FLIPS, Pattern, SEEN, STARTED},
     seconds,
 };
 use crate::{http::Route, probe::Prepared};
@@ -189,10 +190,10 @@ impl Lab<'_> {
         self.unless_started(found).await
     }
 
-    /// A claim, unless the app is seen to start.
+    /// A claim, unless the app is seen to start, or to fail in another way.
     async fn unless_started(&mut self, found: Found) -> Option<Found> {
         match self.wait_for_start().await {
-            None if self.wavering.is_some() => None,
+            None if self.wavering.is_some() || self.tried[0].varies => None,
             None => Some(found),
             started => started,
         }
@@ -280,10 +281,24 @@ impl Lab<'_> {
                 let text = "the app accepts the probe after a pause of a second and refuses it right after a refusal";
                 Found::of_everyone(Cause::RateLimited, format!("{text} ({outcome}): it limits the request rate"))
             }
+            (_, Pattern::Wavers) if !is_probe && !self.succeeds_sometimes().await => return None,
             (_, Pattern::Wavers) => Found::of_everyone(Cause::Flaky, format!("{counted} ({outcome})")),
             (_, Pattern::Steady | Pattern::Recovered { .. } | Pattern::Unclear) => return None,
         };
         Some((wavering.failure, found))
+    }
+
+    /// Whether the probe succeeds now and then. Another request with different outcomes does not show that: what answers it may be flaky, and
+    /// refuse the probe every time.
+    async fn succeeds_sometimes(&mut self) -> bool {
+        while !self.tried[0].series.contains(&true)
+            && self.tried[0].series.len() < SEEN
+            && self.left() >= self.timeout()
+        {
+            sleep(self.timeout().min(SPREAD) / SEEN as u32).await;
+            self.repeat(0).await;
+        }
+        self.tried[0].series.contains(&true)
     }
 
     /// The body ends early or stalls; a plain request shows whether the app or the probe's request is the reason.

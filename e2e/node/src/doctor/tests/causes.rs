@@ -166,6 +166,19 @@ async fn a_limit_on_changed_requests_makes_no_app_flaky() {
     assert_eq!((diagnosis.success(), diagnosis.cause), (false, None), "{diagnosis:#?}");
 }
 
+/// The probe itself fails every time.
+#[tokio::test]
+async fn what_is_reset_beside_the_probe_makes_no_app_flaky() {
+    let count = AtomicU32::new(0);
+    let reply = move |request: &Request| match patients::path(request) {
+        "/health" => Reply::status(500, ""),
+        _ if count.fetch_add(1, Ordering::Relaxed) % 3 == 1 => Reply::Reset,
+        _ => Reply::status(200, ""),
+    };
+    let (diagnosis, _) = examine(&Patient::serving(Speaks::Http1, reply).await.works_with("/")).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause), (false, None), "{diagnosis:#?}");
+}
+
 fn tried(diagnosis: &Diagnosis) -> String {
     let line = |trial: &Trial| format!("\n    {}: {}", trial.change, trial.summary);
     diagnosis.evidence.iter().map(line).collect()

@@ -297,6 +297,12 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             let patient = unless(503, words, move |_| is_up()).await;
             patient.known(Known { may_be_starting: true, ..Known::default() })
         };
+        "503 while the app starts, and 403 from then on" => false, |words| {
+            let start = tokio::time::Instant::now();
+            let status = move || if start.elapsed() < second() * 3 { 503 } else { 403 };
+            let patient = Patient::serving(Speaks::Http1, move |_| Reply::status(status(), words)).await;
+            patient.known(Known { may_be_starting: true, ..Known::default() })
+        };
         "an app that starts and ends again and again" => false, |words| comes_and_goes().await;
     }
     .to_vec()
