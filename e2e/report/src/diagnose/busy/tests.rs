@@ -144,7 +144,7 @@ fn a_margin_that_the_load_uses_up_is_a_warning() {
     let found = margins(&data(&seen));
     let [finding] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((finding.code, finding.severity), (Code::ProbeMargin, Severity::Warning));
-    assert!(finding.claim.contains("reaches the budget at 67 clients (95% interval 67 to 67)"), "{}", finding.claim);
+    assert!(finding.claim.contains("reaches the timeout at 67 clients (95% interval 67 to 67)"), "{}", finding.claim);
 }
 
 /// Ten systems that are well, or slow whatever the load.
