@@ -22,6 +22,24 @@ pub struct Profile {
     /// Whether a readiness probe is sent as soon as the container runs instead of at the next tick of its period, and a startup probe's
     /// result has its effect at once instead of at the pod's next sync (1.21 and later).
     pub acts_at_once: bool,
+    /// What its HTTP client accepts.
+    pub tolerance: Tolerance,
+}
+
+/// What a kubelet's HTTP client accepts, by the version of Go that the kubelet is built with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tolerance {
+    /// Whether a server's certificate may have a negative serial number (before 1.32, with Go 1.23).
+    pub negative_serial: bool,
+    /// Whether the RSA key of a server's certificate may be longer than 8192 bits (before 1.28, with Go 1.20.7).
+    pub long_rsa_key: bool,
+    /// Whether any number of 1xx responses may precede the answer, as long as they are small (1.33 and later, with Go 1.24).
+    pub many_informational: bool,
+}
+
+impl Tolerance {
+    /// The behaviour of current kubelets.
+    pub const CURRENT: Self = Self { negative_serial: false, long_rsa_key: false, many_informational: true };
 }
 
 impl Profile {
@@ -45,6 +63,11 @@ impl Profile {
             names_state: number >= 33,
             missing_command_fails: number < 24,
             acts_at_once: number >= 21,
+            tolerance: Tolerance {
+                negative_serial: number < 32,
+                long_rsa_key: number < 28,
+                many_informational: number >= 33,
+            },
         }
     }
 
@@ -81,6 +104,7 @@ mod tests {
         let (old, new) = (Profile::of_version("v1.20.2"), Profile::of_version("v1.36.2"));
         assert!(old.missing_command_fails && !old.canonical && !old.acts_at_once);
         assert!(!new.missing_command_fails && new.canonical && new.acts_at_once);
+        assert_eq!(new.tolerance, Tolerance::CURRENT);
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Call {
             return self.ask(wire, start).await;
         }
         let name = route.address.ip().to_string();
-        let (seen, secured) = http::handshake(wire, &name, &[b"h2"], &self.shown, route.certificate).await;
+        let (seen, secured) = http::handshake(wire, &name, &[b"h2"], &self.shown, route).await;
         self.wants_certificate = seen.wants_certificate;
         let Secured { stream, http2, .. } = secured?;
         match http2 {

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use e2e_kubelet::observation::{Kind, Observation, Verdict};
+use e2e_kubelet::{
+    observation::{Kind, Observation, Verdict},
+    profile::Tolerance,
+};
 use exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 use url::Joined;
@@ -26,10 +29,12 @@ pub(super) use wire::{Failure, Heard, connect};
 /// The maximum number of requests in a chain of redirects (`RedirectChecker` in `pkg/probe/http/http.go`).
 const MAX_REQUESTS: u32 = 10;
 
-/// The way to the server. A kubelet only has an address; the rest serves the doctor's experiments.
+/// The way to the server. A kubelet has an address and its version's tolerance; the rest serves the doctor's experiments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) address: SocketAddr,
+    /// What the client accepts; by default what a current kubelet does.
+    pub(super) tolerance: Tolerance,
     /// The source address; by default the system's choice.
     pub(super) source: Option<IpAddr>,
     /// Bytes before the request, for example a PROXY header.
@@ -45,7 +50,15 @@ pub(super) struct Route {
 impl Route {
     /// A kubelet's way.
     pub(super) fn to(address: SocketAddr) -> Self {
-        Self { address, source: None, preamble: Vec::new(), server_name: None, http2: false, certificate: false }
+        Self {
+            address,
+            tolerance: Tolerance::CURRENT,
+            source: None,
+            preamble: Vec::new(),
+            server_name: None,
+            http2: false,
+            certificate: false,
+        }
     }
 }
 

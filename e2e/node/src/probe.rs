@@ -88,7 +88,10 @@ impl Prepared {
         let scheme = if *https { "https" } else { "http" };
         let url = Url { scheme: scheme.to_owned(), host, explicit_port: Some(*port), target: escape_target(path) };
         match HttpRequest::of_probe(&url.host, *port, path, headers, profile) {
-            Ok(request) => Ok(Self { url, request, route: Route::to(dial) }),
+            Ok(request) => {
+                let route = Route { tolerance: profile.tolerance, ..Route::to(dial) };
+                Ok(Self { url, request, route })
+            }
             Err(text) => {
                 let message = format!("Get {:?}: {text}", url.to_string());
                 Err(Box::new(Observation::new(Verdict::Failure, Kind::InvalidRequest, message)))

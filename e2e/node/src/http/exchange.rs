@@ -74,7 +74,7 @@ impl Exchange {
             };
         }
         let name = route.server_name.as_deref().unwrap_or(&url.host);
-        let (seen, secured) = tls::handshake(wire, name, &PROTOCOLS, &shown, route.certificate).await;
+        let (seen, secured) = tls::handshake(wire, name, &PROTOCOLS, &shown, route).await;
         self.tls = seen;
         let Secured { stream, http2, broken } = secured?;
         self.phases.tls = Some(start.elapsed());

@@ -3,6 +3,7 @@
 
 mod algorithms;
 mod certificate;
+mod refused;
 
 use std::{
     io,
@@ -11,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use e2e_kubelet::observation::Kind;
+use e2e_kubelet::{observation::Kind, profile::Tolerance};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{
@@ -28,7 +29,10 @@ use tokio_rustls::{
     },
 };
 
-use super::wire::{Failure, Wire};
+use super::{
+    Route,
+    wire::{Failure, Wire},
+};
 
 /// What Go's client says when a server does not speak TLS.
 pub(crate) const NOT_TLS: &str = "http: server gave HTTP response to HTTPS client";
@@ -80,17 +84,16 @@ pub(crate) struct Shown {
     pub(crate) wants_certificate: bool,
 }
 
-/// Performs the handshake, offering these protocols. `name` is a host name, or an IP address without SNI (RFC 6066, section 3);
-/// `has_certificate` is [`Route::certificate`](super::Route).
+/// Performs the handshake, offering these protocols. `name` is a host name, or an IP address without SNI (RFC 6066, section 3).
 pub(crate) async fn handshake(
     wire: Wire,
     name: &str,
     protocols: &[&[u8]],
     shown_address: &str,
-    has_certificate: bool,
+    route: &Route,
 ) -> (Shown, Result<Secured, Failure>) {
-    let client =
-        Arc::new(Client { shown: Mutex::default(), own: has_certificate.then(certificate::self_signed).flatten() });
+    let own = route.certificate.then(certificate::self_signed).flatten();
+    let client = Arc::new(Client { shown: Mutex::default(), tolerance: route.tolerance, own });
     let secured = shake(wire, name, protocols, shown_address, &client).await;
     let shown = client.shown.lock().clone();
     (shown, secured)
@@ -124,11 +127,12 @@ async fn shake(
     }
 }
 
-/// A kubelet as a TLS client: accepts every certificate and has none, except in an experiment. Go also verifies that the server holds the
+/// A kubelet as a TLS client: accepts every certificate that Go can parse and has none, except in an experiment. Go also verifies that the server holds the
 /// certificate's key. This client skips that check: it would need all of Go's signature algorithms, and only a broken server fails it.
 #[derive(Debug)]
 struct Client {
     shown: Mutex<Shown>,
+    tolerance: Tolerance,
     own: Option<Arc<CertifiedKey>>,
 }
 
@@ -136,7 +140,7 @@ impl ServerCertVerifier for Client {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
@@ -144,7 +148,11 @@ impl ServerCertVerifier for Client {
         let names = webpki::EndEntityCert::try_from(end_entity)
             .map(|certificate| certificate.valid_dns_names().map(str::to_owned).collect());
         self.shown.lock().names = names.unwrap_or_default();
-        Ok(ServerCertVerified::assertion())
+        let mut sent = std::iter::once(end_entity).chain(intermediates);
+        match sent.find_map(|certificate| refused::refusal(certificate, self.tolerance)) {
+            Some(text) => Err(Error::General(text)),
+            None => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -208,6 +216,7 @@ impl Failure {
             Some(Error::InvalidMessage(_)) => {
                 Self::new(Kind::Tls, "tls: first record does not look like a TLS handshake")
             }
+            Some(Error::General(text)) => Self::new(Kind::Tls, format!("tls: {text}")),
             Some(other) => Self::new(Kind::Tls, format!("tls: {other}")),
             None if error.kind() == io::ErrorKind::UnexpectedEof => Self::new(Kind::Closed, "EOF"),
             None => Self::of_io("read", shown, error),
