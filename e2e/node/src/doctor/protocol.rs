@@ -152,7 +152,7 @@ impl Lab<'_> {
         let begins = observation.body.as_str();
         // TLS and HTTP/2 have causes of their own.
         let is_unknown = observation.kind == Kind::Malformed && observation.spoke.is_none();
-        let is_other = is_unknown && !begins.is_empty() && !is_like_a_response(begins);
+        let is_other = is_unknown && !begins.is_empty() && !is_like_a_response(observation);
         (is_other && self.keeps_failing().await).then(|| {
             let text = format!("the port does not speak HTTP: its answer begins with `{}`", cut(begins));
             Found::of_everyone(Cause::NotHttp, text)

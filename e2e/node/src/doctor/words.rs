@@ -58,7 +58,7 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
         },
         (_, Kind::Malformed | Kind::Http2) => match spoke {
             Some(spoke) => format!("the port speaks {spoke}"),
-            None if is_like_a_response(&observation.body) => format!("the response is malformed: {}", reason(message)),
+            None if is_like_a_response(observation) => format!("the response is malformed: {}", reason(message)),
             None => "the answer is not an HTTP response".to_owned(),
         },
         (_, Kind::Health) => match &observation.grpc {
@@ -84,9 +84,19 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
     }
 }
 
-/// Whether an answer has the first line of a response of HTTP, if not in its first byte or in its own letters.
-pub(super) fn is_like_a_response(answer: &str) -> bool {
+/// Whether an answer has the first line of a response of HTTP: in any letters, after other bytes, or with a wrong version or status.
+pub(super) fn is_like_a_response(observation: &Observation) -> bool {
+    observation.status.is_some() || has_status_line(&observation.body)
+}
+
+fn has_status_line(answer: &str) -> bool {
     let answer = answer.to_ascii_uppercase();
+    // A request has its version last.
+    let (first, rest) = answer.split_once(' ').unwrap_or((&answer, ""));
+    let is_status = rest.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    if first.starts_with("HTTP/") || is_status && (first.starts_with("HTTP") || first == "STATUS:") {
+        return true;
+    }
     // Before a status, unlike in a request.
     let is_status_line = |rest: &str| {
         let mut words = rest.split(' ');
@@ -139,4 +149,26 @@ pub(super) fn advice(observation: &Observation, evidence: &[Trial]) -> Option<&'
         Kind::Response => "check the app's log for this request; name a request that succeeds with --works to compare",
         _ => "check the app's log for this request",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::other_letters("http/1.1 200 ok\\r\\n", true)]
+    #[case::after_a_line("\\r\\nHTTP/1.1 200 OK\\r\\n", true)]
+    #[case::no_status("HTTP/1.1 OK\\r\\n", true)]
+    #[case::no_version("HTTP 200 OK\\r\\n", true)]
+    #[case::colon("HTTP/1.1: 200 OK\\r\\n", true)]
+    #[case::of_cgi("Status: 200 OK\\r\\n", true)]
+    #[case::request("GET /health HTTP/1.1\\r\\n", false)]
+    #[case::words("HTTP is not spoken here", false)]
+    #[case::another_protocol("-ERR unknown command\\r\\n", false)]
+    fn a_response_has_a_first_line_of_its_own(#[case] answer: &str, #[case] is_response: bool) {
+        let observation = Observation::new(Verdict::Failure, Kind::Malformed, "");
+        assert_eq!(is_like_a_response(&Observation { body: answer.to_owned(), ..observation }), is_response);
+    }
 }
