@@ -143,7 +143,10 @@ enum NoHop {
 impl Hop {
     fn to(location: &str, from: &Url, first_host: &str, sent: u32, target: &Target) -> Result<Self, NoHop> {
         let Joined { url, absolute } = from.join(location).map_err(|error| {
-            NoHop::Failed(format!("Get {:?}: failed to parse Location header {location:?}: {error}", from.to_string()))
+            NoHop::Failed(format!(
+                "Get {:?}: failed to parse Location header {location:?}: parse {location:?}: {error}",
+                from.to_string()
+            ))
         })?;
         if url.host != first_host {
             return Err(NoHop::AnotherHost);

@@ -4,41 +4,59 @@ mod body;
 mod head;
 
 use body::Body;
+use e2e_kubelet::profile::Tolerance;
 
 pub(super) use head::Head;
 
 /// A kubelet's limit for a body (`maxRespBodyLength` in `pkg/probe/http/http.go`), which ends the exchange.
 pub(super) const MAX_BODY: usize = 10 * 1024;
-/// The limit of a head (`maxHeaderResponseSize` in net/http/transport.go).
+/// The limit of a head and of the 1xx responses before it (`maxHeaderResponseSize` in net/http/transport.go).
 const MAX_HEAD: usize = 10 << 20;
-/// Go skips this many 1xx responses before it gives up.
+/// Go before 1.24 skips this many 1xx responses before it gives up.
 const MAX_INFORMATIONAL: u32 = 5;
 
 /// The error of an invalid response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// The head is invalid; the text is Go's.
+    /// The head is invalid; the text is Go's, without its transport's words.
     Head(String),
     /// The connection ended before the first byte.
     Empty,
     /// The connection ended within the head.
     CutOff,
-    /// The body ended early or violates its framing; the text is Go's.
+    /// The body violates its framing; the text is Go's.
     Body(String),
+    /// The connection ended within the body; the text is Go's.
+    BodyCutOff(String),
 }
 
 /// An incremental parser of a response.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reader {
+    tolerance: Tolerance,
     buffer: Vec<u8>,
     searched: usize,
     informational: u32,
+    informational_bytes: usize,
     head: Option<Head>,
     framing: Option<Body>,
     body: Vec<u8>,
 }
 
 impl Reader {
+    pub(super) fn new(tolerance: Tolerance) -> Self {
+        Self {
+            tolerance,
+            buffer: Vec::new(),
+            searched: 0,
+            informational: 0,
+            informational_bytes: 0,
+            head: None,
+            framing: None,
+            body: Vec::new(),
+        }
+    }
+
     /// Adds bytes. `true` if the response is complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<bool, Broken> {
         if let Some(framing) = &mut self.framing {
@@ -54,7 +72,8 @@ impl Reader {
             let mut framing = Body::of(&head).map_err(Broken::Head)?;
             if (100..200).contains(&head.status) && head.status != 101 {
                 self.informational += 1;
-                if self.informational > MAX_INFORMATIONAL {
+                self.informational_bytes += end;
+                if self.informational > MAX_INFORMATIONAL && !self.tolerance.many_informational {
                     return Err(Broken::Head("net/http: too many 1xx informational responses".to_owned()));
                 }
                 continue;
@@ -69,7 +88,7 @@ impl Reader {
         if let Some(end) = self.buffer.iter().position(|&b| b == b'\n') {
             head::status_of(&self.buffer[..end]).map_err(Broken::Head)?;
         }
-        if self.buffer.len() > MAX_HEAD {
+        if self.informational_bytes + self.buffer.len() > MAX_HEAD {
             let text = format!("net/http: server response headers exceeded {MAX_HEAD} bytes; aborted");
             return Err(Broken::Head(text));
         }
@@ -79,7 +98,7 @@ impl Reader {
     /// The connection ended. `Ok` if the response is complete.
     pub(super) fn end(&mut self) -> Result<(), Broken> {
         match &self.framing {
-            Some(framing) => framing.end().map_err(Broken::Body),
+            Some(framing) => framing.end(),
             None if self.buffer.is_empty() && self.informational == 0 => Err(Broken::Empty),
             None => {
                 let line = self.buffer.split(|&b| b == b'\n').next().unwrap_or_default();

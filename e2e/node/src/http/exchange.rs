@@ -48,7 +48,7 @@ struct Phases {
 impl Exchange {
     pub(super) async fn run(route: &Route, url: &Url, request: &HttpRequest, clock: Clock) -> Self {
         let mut exchange = Self {
-            http1: Reader::default(),
+            http1: Reader::new(route.tolerance),
             http2: None,
             phases: Phases::default(),
             heard: Heard::default(),
@@ -213,10 +213,8 @@ impl Exchange {
         let status = self.head().map(|head| head.status);
         let failed = |kind, text: &str| (Verdict::Failure, kind, format!("Get {:?}: {text}", url.to_string()), None);
         match (&self.end, status) {
-            (Err(failure), Some(_)) if failure.kind == Kind::Truncated => {
-                (Verdict::Errored, failure.kind, failure.text.clone(), None)
-            }
-            (Err(failure), _) => failed(failure.kind, &failure.text),
+            (Err(failure), Some(_)) => (Verdict::Errored, failure.kind, failure.text.clone(), None),
+            (Err(failure), None) => failed(failure.kind, &failure.text),
             (Ok(()), None) => failed(Kind::Closed, "EOF"),
             (Ok(()), Some(status @ 200..=399)) => {
                 let body = String::from_utf8_lossy(self.body());
@@ -233,10 +231,16 @@ impl Exchange {
 impl Failure {
     fn of_broken(broken: Broken) -> Self {
         match broken {
-            Broken::Head(text) => Self::new(Kind::Malformed, text),
+            Broken::Head(text) => Self::new(Kind::Malformed, of_transport(&text)),
             Broken::Empty => Self::new(Kind::Closed, "EOF"),
-            Broken::CutOff => Self::new(Kind::Closed, "unexpected EOF"),
-            Broken::Body(text) => Self::new(Kind::Truncated, text),
+            Broken::CutOff => Self::new(Kind::Closed, of_transport("unexpected EOF")),
+            Broken::Body(text) => Self::new(Kind::Malformed, text),
+            Broken::BodyCutOff(text) => Self::new(Kind::Truncated, text),
         }
     }
+}
+
+/// An error before the head is complete, in the words of Go's transport.
+fn of_transport(text: &str) -> String {
+    format!("net/http: HTTP/1.x transport connection broken: {text}")
 }

@@ -73,7 +73,9 @@ fn as_hook(action: &ProbeAction, profile: &Profile) -> ProbeAction {
 
 fn answered(observation: &Observation) -> Result<(), String> {
     match observation.kind {
+        // Nobody reads the body.
         Kind::Response | Kind::Truncated => Ok(()),
+        Kind::Malformed if observation.status.is_some() => Ok(()),
         _ => Err(observation.message.clone()),
     }
 }

@@ -66,7 +66,8 @@ async fn the_status_decides(#[case] status: u16, #[case] verdict: Verdict) {
     let (observation, _) = seen(Reply::status(status, "")).await;
     // 1xx responses are skipped, and nothing follows this one.
     let message = match status {
-        199 => "Get \"http://10.244.0.9:8000/health\": unexpected EOF".to_owned(),
+        199 => "Get \"http://10.244.0.9:8000/health\": net/http: HTTP/1.x transport connection broken: unexpected EOF"
+            .to_owned(),
         400.. => format!("HTTP probe failed with statuscode: {status}"),
         _ => String::new(),
     };
@@ -81,7 +82,21 @@ async fn the_status_decides(#[case] status: u16, #[case] verdict: Verdict) {
     r#"net/http: HTTP/1.x transport connection broken: malformed HTTP status code "unknown""#
 )]
 #[case::closed(Reply::Bytes(Vec::new()), Kind::Closed, "EOF")]
-#[case::closed_in_the_head(Reply::Bytes(b"HTTP/1.1 200 OK\r\nA".to_vec()), Kind::Closed, "unexpected EOF")]
+#[case::coded_twice(
+    Reply::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec()),
+    Kind::Malformed,
+    r#"net/http: HTTP/1.x transport connection broken: too many transfer encodings: ["chunked" "chunked"]"#
+)]
+#[case::bytes(
+    Reply::Bytes(b"J\0\x07\xff\"\n".to_vec()),
+    Kind::Malformed,
+    r#"net/http: HTTP/1.x transport connection broken: malformed HTTP response "J\x00\a\xff\"""#
+)]
+#[case::closed_in_the_head(
+    Reply::Bytes(b"HTTP/1.1 200 OK\r\nA".to_vec()),
+    Kind::Closed,
+    "net/http: HTTP/1.x transport connection broken: unexpected EOF"
+)]
 #[case::reset(Reply::Reset, Kind::Reset, "read tcp 10.244.0.9:8000: read: connection reset by peer")]
 #[case::silent(
     Reply::ThenNothing(Vec::new()),
@@ -97,15 +112,29 @@ async fn what_is_no_response_is_a_failure(#[case] reply: Reply, #[case] kind: Ki
 }
 
 #[rstest]
-#[case::short(Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nOK".to_vec()), "unexpected EOF")]
+#[case::short(
+    Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nOK".to_vec()),
+    Kind::Truncated,
+    "unexpected EOF"
+)]
+#[case::not_chunked(
+    Reply::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nOK\n".to_vec()),
+    Kind::Malformed,
+    "chunked line ends with bare LF"
+)]
 #[case::stalled(
     Reply::ThenNothing(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nOK".to_vec()),
+    Kind::Truncated,
     "context deadline exceeded (Client.Timeout or context cancellation while reading body)"
 )]
 #[tokio::test]
-async fn a_body_that_breaks_off_is_tried_three_times_and_counts_for_nothing(#[case] reply: Reply, #[case] text: &str) {
+async fn a_broken_body_is_tried_three_times_and_counts_for_nothing(
+    #[case] reply: Reply,
+    #[case] kind: Kind,
+    #[case] text: &str,
+) {
     let (observation, requests) = seen(reply).await;
-    assert_eq!((observation.verdict, observation.kind), (Verdict::Errored, Kind::Truncated));
+    assert_eq!((observation.verdict, observation.kind), (Verdict::Errored, kind));
     assert_eq!((observation.message.as_str(), observation.attempts, requests.len()), (text, 3, 3));
 }
 

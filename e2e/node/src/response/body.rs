@@ -1,6 +1,9 @@
 //! The end of a response's body: by length, by chunks, or with the connection.
 
-use super::{Head, MAX_BODY, head::fields};
+use super::{
+    Broken, Head, MAX_BODY,
+    head::{fields, quoted},
+};
 
 /// The limit of chunk headers and trailers (`maxLineLength` in net/http/internal/chunked.go, and the buffer's size).
 const MAX_LINE: usize = 4096;
@@ -44,20 +47,21 @@ impl Body {
         let chunked = match codings.as_slice() {
             [] => false,
             [one] if one.eq_ignore_ascii_case("chunked") => true,
-            [one] => return Err(format!("unsupported transfer encoding: {one:?}")),
-            many => return Err(format!("too many transfer encodings: {many:?}")),
+            [one] => return Err(format!("unsupported transfer encoding: {}", quoted(one.as_bytes()))),
+            many => return Err(format!("too many transfer encodings: {}", list(many))),
         };
         let lengths: Vec<&str> = head.values("content-length").map(str::trim_ascii).collect();
         let length = match lengths.as_slice() {
             [] => None,
             [first, others @ ..] if others.iter().any(|other| other != first) => {
-                return Err(format!("http: message cannot contain multiple Content-Length headers; got {lengths:?}"));
+                let got = list(&lengths);
+                return Err(format!("http: message cannot contain multiple Content-Length headers; got {got}"));
             }
             ["", ..] => return Err("invalid empty Content-Length \"\"".to_owned()),
             [first, ..] => {
                 let is_number = first.bytes().all(|b| b.is_ascii_digit());
                 let length = first.parse::<i64>().ok().filter(|_| is_number);
-                Some(length.ok_or_else(|| format!("bad Content-Length {first:?}"))?)
+                Some(length.ok_or_else(|| format!("bad Content-Length {}", quoted(first.as_bytes())))?)
             }
         };
         if chunked {
@@ -65,7 +69,7 @@ impl Body {
                 ["Transfer-Encoding", "Trailer", "Content-Length"].iter().any(|name| name.eq_ignore_ascii_case(key))
             };
             if let Some(key) = head.values("trailer").flat_map(|value| value.split(',')).map(str::trim).find(refused) {
-                return Err(format!("bad trailer key {key:?}"));
+                return Err(format!("bad trailer key {}", quoted(key.as_bytes())));
             }
         }
         Ok(match length {
@@ -94,14 +98,22 @@ impl Body {
     }
 
     /// The connection ended here.
-    pub(super) fn end(&self) -> Result<(), String> {
+    pub(super) fn end(&self) -> Result<(), Broken> {
         match self {
             Self::Close | Self::Length(0) | Self::Chunked(Chunks { state: ChunkState::Done, .. }) => Ok(()),
-            Self::Chunked(Chunks { state: ChunkState::Trailer, line, .. }) => Err(match line.len() {
-                0 | 1 => "http: unexpected EOF reading trailer".to_owned(),
-                _ => LONG_TRAILER.to_owned(),
-            }),
-            Self::Length(_) | Self::Chunked(_) => Err("unexpected EOF".to_owned()),
+            Self::Chunked(Chunks { state: ChunkState::Trailer, line, .. }) => {
+                Err(Broken::BodyCutOff(match line.len() {
+                    0 | 1 => "http: unexpected EOF reading trailer".to_owned(),
+                    _ => LONG_TRAILER.to_owned(),
+                }))
+            }
+            // For Go the line ends early, but the whole of it would be no size either.
+            Self::Chunked(Chunks { state: ChunkState::Size, line, .. })
+                if line.first().is_some_and(|b| !b.is_ascii_hexdigit()) =>
+            {
+                Err(Broken::Body("unexpected EOF".to_owned()))
+            }
+            Self::Length(_) | Self::Chunked(_) => Err(Broken::BodyCutOff("unexpected EOF".to_owned())),
         }
     }
 }
@@ -178,6 +190,12 @@ fn chunk_size(line: &[u8]) -> Result<u64, String> {
         Some(digits) if digits.len() > 16 => Err("http chunk length too large".to_owned()),
         Some(digits) => u64::from_str_radix(digits, 16).map_err(|_| "http chunk length too large".to_owned()),
     }
+}
+
+/// Texts in quotes and brackets, as Go prints a list of them.
+fn list(texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text.as_bytes())).collect();
+    format!("[{}]", texts.join(" "))
 }
 
 fn append(body: &mut Vec<u8>, bytes: &[u8]) {

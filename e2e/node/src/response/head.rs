@@ -4,6 +4,9 @@ use e2e_kubelet::observation::Header;
 
 use crate::request::{is_of_value, is_token};
 
+/// As much of a malformed line as a message shows.
+const MAX_SHOWN: usize = 100;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) status: u16,
@@ -32,12 +35,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, String> {
 pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Header>, String> {
     let mut lines = bytes.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
     if let Some(first) = lines.peek().filter(|line| line.first().is_some_and(is_blank)) {
-        return Err(broken(&format!("malformed MIME header initial line: {}", shown(first))));
+        return Err(format!("malformed MIME header initial line: {}", shown(first)));
     }
     let mut headers = Vec::new();
     while let Some(line) = lines.next().filter(|line| !line.is_empty()) {
         if !line.contains(&b':') {
-            return Err(broken(&format!("malformed MIME header: missing colon: {:?}", shown(line))));
+            return Err(format!("malformed MIME header: missing colon: {}", quoted(line)));
         }
         let mut line = trimmed(line).to_vec();
         // Lines that begin with a blank continue the previous one.
@@ -49,7 +52,7 @@ pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Header>, String> {
         let (name, value) = (&line[..colon], line.get(colon + 1..).unwrap_or_default());
         let is_name = !name.is_empty() && name.iter().all(|&b| b == b' ' || is_token(b));
         if !is_name || !value.iter().copied().all(is_of_value) {
-            return Err(broken(&format!("malformed MIME header line: {}", shown(&line))));
+            return Err(format!("malformed MIME header line: {}", shown(&line)));
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         headers.push(Header { name: text(name), value: text(trimmed(value)) });
@@ -70,7 +73,7 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
 /// Version and status code of a status line (`ReadResponse` in net/http/response.go).
 pub(super) fn status_of(line: &[u8]) -> Result<((u8, u8), u16), String> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let malformed = |what: &str, text: &[u8]| broken(&format!("malformed HTTP {what} {:?}", shown(text)));
+    let malformed = |what: &str, text: &[u8]| format!("malformed HTTP {what} {}", quoted(text));
     let Some(space) = line.iter().position(|&b| b == b' ') else {
         return Err(malformed("response", line));
     };
@@ -89,11 +92,29 @@ pub(super) fn status_of(line: &[u8]) -> Result<((u8, u8), u16), String> {
     }
 }
 
-fn broken(what: &str) -> String {
-    format!("net/http: HTTP/1.x transport connection broken: {what}")
-}
-
 /// The start of a line of arbitrary bytes, for a message.
 fn shown(text: &[u8]) -> String {
-    String::from_utf8_lossy(&text[..text.len().min(100)]).into_owned()
+    String::from_utf8_lossy(&text[..text.len().min(MAX_SHOWN)]).into_owned()
+}
+
+/// The same in quotes, as `strconv.Quote` writes it.
+pub(super) fn quoted(text: &[u8]) -> String {
+    let mut shown = String::from('"');
+    for part in text[..text.len().min(MAX_SHOWN)].utf8_chunks() {
+        for c in part.valid().chars() {
+            match c {
+                '\x07' => shown.push_str("\\a"),
+                '\x08' => shown.push_str("\\b"),
+                '\x0b' => shown.push_str("\\v"),
+                '\x0c' => shown.push_str("\\f"),
+                '\t' | '\n' | '\r' | '"' | '\\' => shown.extend(c.escape_default()),
+                c if c.is_ascii_control() => shown.push_str(&format!("\\x{:02x}", u32::from(c))),
+                c if c.is_control() => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c => shown.push(c),
+            }
+        }
+        part.invalid().iter().for_each(|byte| shown.push_str(&format!("\\x{byte:02x}")));
+    }
+    shown.push('"');
+    shown
 }

@@ -1,3 +1,4 @@
+use e2e_kubelet::profile::Profile;
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -5,7 +6,7 @@ use super::*;
 
 /// Feeds `bytes` in pieces of `step` and then ends the connection; the status and the body, or what is broken.
 fn read(bytes: &[u8], step: usize) -> Result<(u16, Vec<u8>), Broken> {
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(Tolerance::CURRENT);
     let mut whole = false;
     for piece in bytes.chunks(step.max(1)) {
         whole = reader.push(piece)?;
@@ -40,14 +41,17 @@ fn reads_responses(#[case] text: &str, #[case] status: u16, #[case] body: &str, 
 
 #[rstest]
 #[case::nothing("", Broken::Empty)]
-#[case::another_protocol("SSH-2.0-x\r\n", Broken::Head("net/http: HTTP/1.x transport connection broken: malformed HTTP response \"SSH-2.0-x\"".into()))]
+#[case::another_protocol("SSH-2.0-x\r\n", Broken::Head("malformed HTTP response \"SSH-2.0-x\"".into()))]
 #[case::half_a_head("HTTP/1.1 200 OK\r\nContent-", Broken::CutOff)]
-#[case::short_body("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nOK", Broken::Body("unexpected EOF".into()))]
-#[case::short_chunk("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nOK", Broken::Body("unexpected EOF".into()))]
-#[case::no_last_chunk("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n", Broken::Body("unexpected EOF".into()))]
+#[case::short_body("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nOK", Broken::BodyCutOff("unexpected EOF".into()))]
+#[case::short_chunk("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nOK", Broken::BodyCutOff("unexpected EOF".into()))]
+#[case::no_last_chunk("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n", Broken::BodyCutOff("unexpected EOF".into()))]
 #[case::chunk_without_size("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", Broken::Body("invalid byte in chunk length".into()))]
+#[case::cut_off_without_size("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nOK", Broken::Body("unexpected EOF".into()))]
+#[case::not_chunked("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nOK all fine\n", Broken::Body("chunked line ends with bare LF".into()))]
+#[case::chunked_twice("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", Broken::Head("too many transfer encodings: [\"chunked\" \"chunked\"]".into()))]
 #[case::chunk_too_long("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK!\r\n", Broken::Body("malformed chunked encoding".into()))]
-#[case::two_lengths("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Broken::Head("http: message cannot contain multiple Content-Length headers; got [\"1\", \"2\"]".into()))]
+#[case::two_lengths("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Broken::Head("http: message cannot contain multiple Content-Length headers; got [\"1\" \"2\"]".into()))]
 #[case::negative_length("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Broken::Head("bad Content-Length \"-1\"".into()))]
 #[case::coding("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", Broken::Head("unsupported transfer encoding: \"gzip\"".into()))]
 fn names_what_is_broken(#[case] text: &str, #[case] broken: Broken, #[values(1, 4096)] step: usize) {
@@ -63,7 +67,7 @@ fn a_body_is_cut_at_the_limit_and_that_is_no_error() {
 
 #[test]
 fn an_endless_head_is_refused() {
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(Tolerance::CURRENT);
     reader.push(b"HTTP/1.1 200 OK\r\n").unwrap();
     let lines = b"A: b\r\n".repeat(4096);
     let broken = (0..MAX_HEAD / lines.len() + 1).find_map(|_| reader.push(&lines).err());
@@ -71,9 +75,15 @@ fn an_endless_head_is_refused() {
 }
 
 #[test]
-fn endless_informational_responses_are_refused() {
-    let text = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(6);
-    assert!(matches!(read(&text, 4096), Err(Broken::Head(text)) if text.contains("1xx")));
+fn informational_responses_are_counted_before_go_1_24_and_limited_in_size_since_then() {
+    let reads = |version: &str, times: usize| {
+        let mut reader = Reader::new(Profile::of_version(version).tolerance);
+        let text = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(times) + "HTTP/1.1 204 No Content\r\n\r\n";
+        text.as_bytes().chunks(4096).find_map(|piece| reader.push(piece).map(|done| done.then_some(())).transpose())
+    };
+    assert_eq!([reads("1.32", 5), reads("1.33", 6)], [Some(Ok(())), Some(Ok(()))]);
+    assert!(matches!(reads("1.32", 6), Some(Err(Broken::Head(text))) if text.contains("1xx")));
+    assert!(matches!(reads("1.33", MAX_HEAD / 20), Some(Err(Broken::Head(text))) if text.contains("exceeded")));
 }
 
 /// Bytes that look enough like a response to get past the first checks.

@@ -25,6 +25,18 @@ use serde::Deserialize;
 /// for a kubelet.
 const NAMED: [&str; 1] = ["names-bad-uri"];
 
+/// Responses that fail here as for Go, but in other words: a carriage return within a line, headers that end or stop before their empty
+/// line, a header's name in other letters, and a port that no address has.
+const WORDED: [&str; 7] = [
+    "header-cr-value",
+    "header-cr-cr-lf",
+    "head-cut-line",
+    "head-cut-empty-line",
+    "malformed-header-open",
+    "trailer-upper",
+    "redirect-big-port",
+];
+
 /// A response, and what became of it.
 #[derive(Deserialize)]
 struct Response {
@@ -64,6 +76,13 @@ fn difference(name: &str, success: bool, says: &str, seen: &Observation) -> Opti
     (seen.success() != success).then(|| format!("{name}: Go says {told:?}, and here it is {:?}", seen.summary()))
 }
 
+/// A failure in other words than Go's. The recording has a status in words of its own.
+fn other_words(case: &Response, seen: &Observation) -> Option<String> {
+    let is_other = !seen.message.ends_with(&case.says) && !case.says.starts_with("FAILURE status=");
+    let Response { name, says, .. } = case;
+    (is_other && !WORDED.contains(&name.as_str())).then(|| format!("{name}: Go says {says:?}, here {:?}", seen.message))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn responses_are_read_as_go_reads_them() {
     let cases: Vec<Response> = serde_json::from_str(include_str!("responses.json")).expect("the recorded responses");
@@ -74,7 +93,7 @@ async fn responses_are_read_as_go_reads_them() {
         let server = Server::start(move |_| reply.clone()).await;
         let timeout = if case.stays_open { Duration::from_millis(500) } else { Duration::from_secs(10) };
         let seen = probe(server.address.port(), false, timeout).await;
-        difference(&case.name, case.success, &case.says, &seen)
+        difference(&case.name, case.success, &case.says, &seen).or_else(|| other_words(&case, &seen))
     });
     let differences: Vec<Option<String>> = futures_util::stream::iter(played).buffered(8).collect().await;
     let differences: Vec<String> = differences.into_iter().flatten().collect();

@@ -291,6 +291,11 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             let patient = always(200, "").await.with(9000, sidecar).elsewhere();
             patient.known(Known { ports_of_others: vec![9000], ..Known::default() })
         };
+        "a body that is not in the announced chunks" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Bytes(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nOK all fine\n".into())).await;
+        "a status line without a status" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Bytes(b"HTTP/1.1 OK\r\nContent-Length: 2\r\n\r\nOK".into())).await;
         "503 now and again, for seconds" => false, |words| {
             let start = tokio::time::Instant::now();
             let is_up = move || (second() * 5 / 2..second() * 17 / 2).contains(&start.elapsed());
