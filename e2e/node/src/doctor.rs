@@ -47,7 +47,7 @@ use e2e_kubelet::{
 };
 use e2e_plan::{Probe, ProbeKind};
 use lab::Lab;
-use secrets::without_secrets;
+use secrets::{Values, observation_without_secrets, without_secrets};
 
 use crate::probe::{Profile, Target};
 
@@ -133,10 +133,17 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
         (found, fix) = (None, None);
     }
     let (port, remark) = (lab.port(), lab.remark.take());
-    let diagnosis = concluded(observation, found, fix, lab.into_trials());
+    // An app may repeat what it was sent.
+    let values = Values::of(case);
+    let mut trials = lab.into_trials();
+    for trial in &mut trials {
+        trial.summary = values.hidden(&trial.summary);
+    }
+    let diagnosis = concluded(values.hidden_in(observation), found, fix, trials);
     if let (Some((explanation, summary)), None) = (remark, diagnosis.cause) {
         let fix = Some(Fix::advice(summary));
-        return Diagnosis { explanation: without_secrets(&explanation), fix, ..diagnosis };
+        let explanation = without_secrets(&values.hidden(&explanation));
+        return Diagnosis { explanation, fix, ..diagnosis };
     }
     let nobody = diagnosis.cause.is_none() && diagnosis.observation.kind == Kind::Refused;
     match nobody && diagnosis.observation.followed.is_empty() {
@@ -229,6 +236,7 @@ fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, m
     let flip =
         flip.map(|Flip { axis, from, to }| Flip { axis, from: without_secrets(&from), to: without_secrets(&to) });
     let explanation = without_secrets(&explanation);
+    let observation = observation_without_secrets(observation);
     let confidence = match (cause, confirmed) {
         (None, _) => Confidence::None,
         (Some(_), true) => Confidence::Proven,

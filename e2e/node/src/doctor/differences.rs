@@ -12,6 +12,7 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab, Sends},
     path::{is_odd, same_path},
+    secrets::listed,
 };
 use crate::{
     http::Route,
@@ -297,13 +298,9 @@ pub(super) fn with_host(prepared: &Prepared, host: &str) -> Prepared {
     Prepared { request, ..prepared.clone() }
 }
 
-/// Copies one part of another request, and returns the old value and the new one, of headers the new names; `None` if they are equal.
+/// Copies one part of another request, and returns the old value and the new one, but no secret value of a header; `None` if they are equal.
 pub(super) fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, String)> {
     let optional = |value: &Option<String>| value.clone().unwrap_or_default();
-    let listed = |headers: &[(String, String)]| {
-        let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        lines.join(", ")
-    };
     let said = |request: &HttpRequest| match axis {
         Axis::Host => request.host.clone(),
         Axis::Path => request.target.clone(),
@@ -314,6 +311,8 @@ pub(super) fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option
         _ => String::new(),
     };
     let (from, to) = (said(&probe.request), said(&works.request));
+    // What is said of headers is not all of them.
+    let is_other = from != to || axis == Axis::Headers && probe.request.headers != works.request.headers;
     let request = &mut probe.request;
     match axis {
         Axis::Host => request.host.clone_from(&works.request.host),
@@ -333,7 +332,6 @@ pub(super) fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option
         }
         _ => {}
     }
-    let is_other = from != to;
     let to = if axis == Axis::Headers { names_of(&works.request.headers) } else { to };
     is_other.then_some((from, to))
 }

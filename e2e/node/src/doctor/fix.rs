@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Case, Found,
-    secrets::{HIDDEN, is_harmless, without_secrets},
+    secrets::{HIDDEN, OF_MANIFEST, action_without_secrets, is_harmless, without_secrets},
     words,
 };
 
@@ -52,7 +52,9 @@ pub(super) const USUAL_START: Duration = Duration::from_secs(90);
 /// The fix of a cause.
 pub(super) fn of(case: &Case, found: &Found) -> Fix {
     let changes: Vec<Change> = found.changes.iter().map(Change::shown).collect();
-    let patch = (!changes.is_empty()).then(|| merge_patch(case, &changes));
+    let mut shown = case.clone();
+    shown.probe.action = action_without_secrets(&case.probe.action);
+    let patch = (!changes.is_empty()).then(|| merge_patch(&shown, &changes));
     let patch = patch.map(|patch| if case.known.unnamed { with_names_marked(&patch) } else { patch });
     Fix { summary: remedy(case, found), patch, verified: None }
 }
@@ -216,13 +218,14 @@ fn merge_patch(case: &Case, changes: &[Change]) -> String {
             Change::Header { placeholder: Some(shown), value, .. } if shown == value => {
                 Some(format!("value: {}", quoted(shown)))
             }
-            Change::Path(path) if path.contains(HIDDEN) => Some(format!("path: {}", quoted(path))),
             _ => None,
         })
+        .chain([format!("value: {}", quoted(OF_MANIFEST))])
         .collect();
     let lines = lines(&probe).into_iter().map(|line| {
         let is_one = |field: &String| line.ends_with(field);
-        let mark = if placeholders.iter().any(is_one) { PLACEHOLDER } else { "" };
+        let has_secret = line.trim_start().starts_with("path: ") && line.contains(HIDDEN);
+        let mark = if has_secret || placeholders.iter().any(is_one) { PLACEHOLDER } else { "" };
         format!("            {line}{mark}\n")
     });
     yaml + &lines.collect::<String>()
