@@ -17,6 +17,7 @@ mod command;
 mod differences;
 mod fix;
 mod from_start;
+mod headers;
 mod health;
 mod history;
 mod lab;

@@ -109,10 +109,9 @@ impl Lab<'_> {
         let (cause, changes) = match axis {
             Axis::Host => return self.of_host(prepared, to.clone(), None).await,
             Axis::Path => return self.of_another_path(prepared, observation, flip, explanation, experiment).await,
-            Axis::Headers if works.request.headers.is_empty() => match self.is_too_large(prepared, works).await {
-                true => (Cause::HeaderTooLarge, vec![Change::WithoutLongestHeader]),
-                false => (Cause::HeaderRefused, changes),
-            },
+            Axis::Headers if works.request.headers.is_empty() => {
+                return self.of_own_headers(prepared, works, flip, explanation, experiment).await;
+            }
             Axis::Headers => return self.of_headers(prepared, &works.request.headers, experiment).await,
             // Go adds Connection in spite of httpHeaders.
             Axis::UserAgent | Axis::Accept | Axis::Connection => (Cause::HeaderRefused, changes),
@@ -238,20 +237,6 @@ impl Lab<'_> {
             false => (vec![stranger], vec![known]),
         };
         self.prove(Claim { found, fails, succeeds }).await
-    }
-
-    /// Whether the length of the headers is the cause: the app also refuses a single other header of that length, and accepts it if it is short.
-    async fn is_too_large(&mut self, prepared: &Prepared, works: &Prepared) -> bool {
-        let length = prepared.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
-        let padded = |length: usize| {
-            let mut padded = Prepared { request: works.request.clone(), ..prepared.clone() };
-            padded.url.target.clone_from(&works.request.target);
-            padded.request.headers = vec![("X-Padding".to_owned(), "x".repeat(length))];
-            let how = if length == 1 { "with one byte".to_owned() } else { format!("with {length} bytes") };
-            Experiment::plain(format!("{how} in another header"), padded)
-        };
-        self.ask(padded(length)).await.is_some_and(|answer| !answer.answered())
-            && self.ask(padded(1)).await.is_some_and(|answer| answer.answered())
     }
 }
 

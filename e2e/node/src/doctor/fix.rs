@@ -28,7 +28,8 @@ pub(super) enum Change {
         /// The placeholder in the patch, if the value is a secret or an example.
         placeholder: Option<String>,
     },
-    WithoutLongestHeader,
+    /// Without the headers of these names.
+    Without(Vec<String>),
     WithoutHeaders,
     Timeout(Duration),
     Port(u16),
@@ -140,17 +141,14 @@ impl Change {
         let fields = match self {
             Self::Host(host) => headers(case, "Host", host),
             Self::Header { name, value, .. } => headers(case, name, value),
-            Self::WithoutLongestHeader => {
-                let mut declared = declared(case).to_vec();
-                if let Some(longest) = (0..declared.len()).max_by_key(|index| declared[*index].1.len()) {
-                    declared.remove(longest);
-                }
-                list(&declared)
+            Self::Without(names) => {
+                let is_one = |header: &str| names.iter().any(|name| name.eq_ignore_ascii_case(header));
+                list(&declared_if(case, |header| !is_one(header)))
             }
-            Self::WithoutHeaders => {
-                let is_host = |header: &&(String, String)| header.0.eq_ignore_ascii_case("host");
-                list(&declared(case).iter().filter(is_host).cloned().collect::<Vec<_>>())
-            }
+            // Those that a kubelet sends anyway have their own values.
+            Self::WithoutHeaders => list(&declared_if(case, |header| {
+                ["accept", "host", "user-agent"].contains(&header.to_ascii_lowercase().as_str())
+            })),
             Self::Timeout(timeout) => json!({ "timeoutSeconds": timeout.as_secs() }),
             Self::Port(port) => json!({ handler: { "port": port } }),
             Self::Scheme(scheme) => json!({ "httpGet": { "scheme": scheme } }),
@@ -180,6 +178,11 @@ fn declared(case: &Case) -> &[(String, String)] {
         ProbeAction::HttpGet { headers, .. } => headers,
         ProbeAction::TcpSocket { .. } | ProbeAction::Exec { .. } | ProbeAction::Grpc { .. } => &[],
     }
+}
+
+/// The declared headers whose names are such.
+fn declared_if(case: &Case, is_kept: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    declared(case).iter().filter(|(name, _)| is_kept(name)).cloned().collect()
 }
 
 /// A merge replaces the list of httpHeaders, so it includes the probe's own.

@@ -39,6 +39,14 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::ProxyThenHttp1, |_| Reply::status(200, "OK")).await;
         "431 for a long cookie" => Cause::HeaderTooLarge, |words|
             unless(431, words, |r| r.len() < 1000).await.sending("Cookie", &"c".repeat(2000));
+        "431 for long headers, each of which is short enough" => Cause::HeaderTooLarge, |words| {
+            let patient = unless(431, words, |r| r.len() < 3000).await;
+            ["X-A", "X-B", "X-C", "X-D", "X-E"].into_iter().fold(patient, |patient, name| patient.sending(name, &"x".repeat(1000)))
+        };
+        "400 for more than five headers" => Cause::HeaderTooLarge, |words|
+            unless(400, words, |r| r.matches(": ").count() <= 5).await.sending("X-Team", "a").sending("X-Stage", "b");
+        "400 for one of two headers of the probe" => Cause::HeaderRefused, |words|
+            unless(400, words, |r| header(r, "X-Odd").is_none()).await.sending("X-Odd", "1").sending("X-Stage", "b");
         "403 for the kubelet's User-Agent" => Cause::HeaderRefused, |words| unless(403, words, |r| !r.contains("kube-probe")).await;
         "403 for what a header of the probe says" => Cause::HeaderRefused, |words|
             unless(403, words, |r| header(r, "X-Forwarded-Proto") != Some("http")).await.sending("X-Forwarded-Proto", "http");
