@@ -38,6 +38,7 @@ mod secrets;
 mod stranger;
 mod time;
 mod under_load;
+mod unserved;
 mod words;
 
 use std::{net::SocketAddr, time::Duration};

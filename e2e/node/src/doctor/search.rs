@@ -157,6 +157,12 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
         prepared.url.scheme == "https" && is_refusal => lab.server_name(prepared, observation),
         is_refusal => lab.any_certificate(prepared, observation),
         true => lab.odd_path(prepared, observation),
+    );
+    if status == 404 {
+        // The claim about every client needs it, and what follows may use up the requests.
+        lab.beside(prepared, observation).await;
+    }
+    return_first!(
         is_unserved => lab.another_path(prepared),
         is_unserved => lab.another_port(prepared, observation),
         status == 400 => lab.another_protocol(prepared, observation),
@@ -215,11 +221,16 @@ async fn of_everyone(
         }
         _ => return None,
     };
+    // Without a patch, the request that is reserved for its check is free.
+    lab.allowance += 1;
     if let Some(elsewhere) = from_sources(prepared).into_iter().next() {
         lab.ask(elsewhere).await;
     }
     if lab.another_client_succeeded() {
         return lab.another_source(prepared, 1).await;
+    }
+    if status == 404 && !lab.is_unserved(prepared, observation).await {
+        return None;
     }
     lab.unless_it_starts(Found::of_everyone(cause, explanation), status == 503).await
 }

@@ -102,6 +102,18 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             }).await.https();
         "404 for some, and 500 for others" => false, |words|
             Patient::serving(Speaks::Http1, move |r| Reply::status(if r.earlier % 20 == 19 { 500 } else { 404 }, words)).await;
+        "404 for a path that the app has, while it is in maintenance" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/health" => Reply::status(404, r#"{"status": "maintenance_mode"}"#),
+                "/" => Reply::status(200, "OK"),
+                _ => Reply::status(404, words),
+            }).await;
+        "404 for paths that the app hides from addresses, and a redirect to the login for all others" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/login" => Reply::status(200, "OK"),
+                hidden if hidden.starts_with("/-/") => Reply::status(404, words),
+                _ => Reply::redirect(302, "/login"),
+            }).await.asking("/-/readiness");
         "401 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
             Patient::serving(Speaks::TlsTakesAnyCertificate, move |_| Reply::status(401, words)).await.https();
         "403 for everyone, by an app behind TLS that takes any client certificate" => false, |words|

@@ -77,6 +77,13 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "401 without a token that nobody knows" => Cause::MissingHeader, |words|
             unless(401, words, |r| header(r, "Authorization") == Some("Bearer s3cret")).await;
         "404 for everyone" => Cause::MethodOrPath, |words| always(404, words).await;
+        "404 for everyone, with the time and the path" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, |r| Reply::status(404, &format!(r#"{{"at": "12:00:{}", "path": "{}"}}"#, r.earlier, path(r))))
+                .await.asking("/api/health");
+        "404 for everyone, with another page each time" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, |r| Reply::status(404, if r.earlier % 2 == 0 { "Lost?" } else { "Nothing is here" })).await;
+        "404 for a directory, by an app that answers every other path" => Cause::MethodOrPath, |words|
+            unless(404, words, |r| !path(r).starts_with("/api/")).await.asking("/api/health");
         "405 for everyone" => Cause::MethodOrPath, |words| always(405, words).await;
         "404 for a path with a space at its end" => Cause::MethodOrPath, |words|
             unless(404, words, |r| path(r) == "/actuator/health").await.asking("/actuator/health%20");
