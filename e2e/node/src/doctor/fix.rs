@@ -81,6 +81,11 @@ fn remedy(case: &Case, found: &Found) -> String {
         (_, Cause::HeaderRefused) if found.flip.as_ref().is_some_and(|flip| flip.axis == Axis::Connection) => {
             "make the app accept `Connection: close`, which a kubelet sends whatever httpHeaders say".to_owned()
         }
+        (_, Cause::PlainToTls | Cause::TlsToPlain | Cause::WrongPort | Cause::RedirectToHttps) => {
+            let more: Vec<String> = found.changes.iter().filter_map(Change::of_request).collect();
+            let more = if more.is_empty() { String::new() } else { format!("; also set {}", more.join(" and ")) };
+            found.cause.remedy(field) + &more
+        }
         _ => found.cause.remedy(field),
     }
 }
@@ -132,6 +137,16 @@ impl Change {
             }
             Self::Path(path) => Self::Path(without_secrets(path)),
             other => other.clone(),
+        }
+    }
+
+    /// What it sets in the request itself, as part of a sentence.
+    fn of_request(&self) -> Option<String> {
+        match self {
+            Self::Path(path) => Some(format!("path: {}", without_secrets(path))),
+            Self::Host(host) => Some(format!("the Host {host} in httpHeaders")),
+            Self::Header { name, .. } => Some(format!("{name} in httpHeaders")),
+            _ => None,
         }
     }
 

@@ -133,10 +133,12 @@ impl Lab<'_> {
         let with = more.as_ref().map_or(String::new(), |(what, _)| format!(" with {what}"));
         let (cause, flip, explanation) = if from == to {
             let flip = Flip { axis: Axis::Scheme, from: scheme(!secured).to_owned(), to: scheme(secured).to_owned() };
-            match secured {
-                true => (Cause::PlainToTls, flip, "the port speaks TLS and the probe does not".to_owned()),
-                false => (Cause::TlsToPlain, flip, "the probe speaks TLS and the port does not".to_owned()),
-            }
+            let (cause, what) = match secured {
+                true => (Cause::PlainToTls, "the port speaks TLS and the probe does not"),
+                false => (Cause::TlsToPlain, "the probe speaks TLS and the port does not"),
+            };
+            let needs = if with.is_empty() { String::new() } else { format!(", and it succeeds only{with}") };
+            (cause, flip, format!("{what}{needs}"))
         } else {
             let flip = Flip { axis: Axis::Port, from: from.to_string(), to: to.to_string() };
             let over = if changes_scheme { format!(" over {}", scheme(secured)) } else { String::new() };
@@ -372,11 +374,8 @@ pub(super) fn from_strangers(prepared: &Prepared) -> Experiment {
 /// Addresses of this machine that reach `destination`, without the system's default choice.
 fn sources(destination: IpAddr) -> Vec<IpAddr> {
     if destination.is_loopback() && destination.is_ipv4() {
-        // 127.0.0.0/8 belongs to this machine.
-        let loopback = [2, 3].map(|last| IpAddr::from([127, 0, 0, last]));
-        let mut own = own_addresses();
-        own.retain(|address| !address.is_loopback());
-        return loopback.into_iter().chain(own).collect();
+        // 127.0.0.0/8 belongs to this machine. From its other addresses, a firewall may drop the answer, which would cost a timeout.
+        return [2, 3].map(|last| IpAddr::from([127, 0, 0, last])).to_vec();
     }
     let own = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         // Sends nothing: it makes the system choose an address.
@@ -385,7 +384,9 @@ fn sources(destination: IpAddr) -> Vec<IpAddr> {
     });
     let chosen = own.map(|own| own.ip()).ok();
     let mut found = own_addresses();
-    found.retain(|address| Some(*address) != chosen && *address != destination);
+    found.retain(|address| {
+        Some(*address) != chosen && *address != destination && address.is_ipv4() == destination.is_ipv4()
+    });
     found
 }
 
@@ -411,6 +412,12 @@ fn local_addresses(table: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_to_a_loopback_address_comes_from_one() {
+        let found = sources(Ipv4Addr::LOCALHOST.into());
+        assert_eq!(found, [IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 3])]);
+    }
 
     #[test]
     fn local_addresses_are_read_from_the_routing_table() {

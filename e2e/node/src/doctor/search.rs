@@ -10,6 +10,7 @@ use super::{
     Found,
     lab::{Experiment, Lab},
     place::{OTHER_SOURCES, from_sources},
+    words::WORKS,
 };
 use crate::probe::Prepared;
 
@@ -113,7 +114,7 @@ async fn of_works(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observat
         return_first!(true => lab.another_host(prepared, &hosts, &mut Vec::new()));
     }
     let before = lab.begin_with_works();
-    let experiment = Experiment::new("the request of --works", works.clone());
+    let experiment = Experiment::new(WORKS, works.clone());
     let found = match lab.ask(experiment).await {
         Some(answer) if answer.answered() => match lab.narrow(prepared, &works, observation).await {
             None if works.route == prepared.route => lab.combined(prepared, &works).await,

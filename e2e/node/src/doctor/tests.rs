@@ -441,3 +441,5 @@ spec:
 
 mod causes;
 mod chance;
+mod said;
+mod secrets;

@@ -7,6 +7,9 @@ use e2e_kubelet::{
 
 use crate::grpc::NOT_CONNECTED;
 
+/// The name of the request of `--works`.
+pub(super) const WORKS: &str = "the request of --works";
+
 /// The observation, as a clause that can follow `because`; empty for a success. `evidence` are the requests.
 pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> String {
     let clause = of_observation(observation, evidence);
@@ -146,7 +149,15 @@ pub(super) fn advice(observation: &Observation, evidence: &[Trial]) -> Option<&'
             "read the runtime's reason in the kubelet's words; the image must have the program, and the user may execute it"
         }
         Kind::Exited => "run the command in the container, and find out from its output and the app's log why it fails",
-        Kind::Response => "check the app's log for this request; name a request that succeeds with --works to compare",
+        Kind::Response => match evidence.iter().find(|trial| trial.change == WORKS) {
+            None => "check the app's log for this request; name a request that succeeds with --works to compare",
+            Some(works) if works.succeeded > 0 => {
+                "compare what the app's log says of this request and of that of --works, which succeeds"
+            }
+            Some(_) => {
+                "check the app's log for this request and for that of --works, which does not succeed here either"
+            }
+        },
         _ => "check the app's log for this request",
     })
 }

@@ -179,6 +179,19 @@ async fn what_is_reset_beside_the_probe_makes_no_app_flaky() {
     assert_eq!((diagnosis.success(), diagnosis.cause), (false, None), "{diagnosis:#?}");
 }
 
+#[tokio::test]
+async fn a_fix_that_takes_two_changes_names_both() {
+    let mut patient = patients::answers_anything("", b"GET /healthz ").await;
+    patient.case.known.works = Some(works(patient.target.ports[&8000], "/healthz", &[]));
+    let (diagnosis, _) = examine(&patient).await;
+    assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::TlsToPlain), true), "{diagnosis:#?}");
+    let said = "the probe speaks TLS and the port does not, and it succeeds only with the path /healthz";
+    assert_eq!(diagnosis.explanation, said);
+    let fix = diagnosis.fix.unwrap();
+    assert_eq!(fix.summary, "set scheme: HTTP in the livenessProbe; also set path: /healthz");
+    assert_eq!(fix.verified, Some(true));
+}
+
 fn tried(diagnosis: &Diagnosis) -> String {
     let line = |trial: &Trial| format!("\n    {}: {}", trial.change, trial.summary);
     diagnosis.evidence.iter().map(line).collect()

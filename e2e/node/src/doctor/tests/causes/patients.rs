@@ -317,12 +317,16 @@ pub(super) async fn comes_and_goes() -> Patient {
     patient
 }
 
-/// A plain server that answers whatever comes with 400, handshakes included, and a plain request with 200.
-pub(super) async fn answers_anything(words: &'static str) -> Patient {
+/// A plain server that answers whatever comes with 400, handshakes included, a request that begins so with 200, and any other with 404.
+pub(super) async fn answers_anything(words: &'static str, good: &'static [u8]) -> Patient {
     let patient = Patient::connected(move |mut stream| async move {
         let mut bytes = Vec::new();
         let _ = stream.read_buf(&mut bytes).await;
-        let status = if bytes.starts_with(b"GET ") { 200 } else { 400 };
+        let status = match bytes.starts_with(b"GET ") {
+            true if bytes.starts_with(good) => 200,
+            true => 404,
+            false => 400,
+        };
         let _ = stream.write_all(&response(status, words)).await;
     });
     patient.await.https()

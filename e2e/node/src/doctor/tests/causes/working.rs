@@ -1,7 +1,7 @@
 //! The fixtures of the score that have a cause and a request that works. Main function: [`beside_works`].
 
 use super::{
-    patients::{always, ok_if, on_two_addresses, path, unless},
+    patients::{always, answers_anything, ok_if, on_two_addresses, path, unless},
     *,
 };
 
@@ -59,6 +59,11 @@ pub(super) fn beside_works() -> Vec<(&'static str, Cause, Make)> {
         "404 for the path, where the request that works goes to a port that answers every path" => Cause::MethodOrPath, |words| {
             let all = Server::start(|_| Reply::status(200, "OK")).await;
             unless(404, words, |r| path(r) == "/api").await.beside(9000, all, "/health")
+        };
+        "a plain port and another path" => Cause::TlsToPlain, |words| {
+            let mut patient = answers_anything(words, b"GET /healthz ").await;
+            patient.case.known.works = Some(works(patient.target.ports[&8000], "/healthz", &[]));
+            patient
         };
         "TLS where the request that works speaks it" => Cause::PlainToTls, |words| {
             let patient = Patient::serving(Speaks::Tls, |_| Reply::status(200, "OK")).await;
