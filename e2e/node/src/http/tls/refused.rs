@@ -1,5 +1,6 @@
 //! What Go refuses in a server's certificate although a kubelet verifies none. Pure. Main function: [`refusal`].
 
+use der::{Decode, Reader, SliceReader, Tagged, asn1::AnyRef};
 use e2e_kubelet::profile::Tolerance;
 
 /// `defaultMaxRSAKeySize` in crypto/tls/handshake_client.go.
@@ -8,8 +9,7 @@ const MAX_RSA_BITS: usize = 8192;
 const RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
 const ALTERNATIVE_NAMES: &[u8] = b"\x55\x1d\x11";
 
-/// A tag and its content.
-type Element<'a> = (u8, &'a [u8]);
+const MALFORMED: &str = "malformed certificate";
 
 /// Go's reason to refuse a certificate (`verifyServerCertificate` in crypto/tls/handshake_client.go), without the leading `tls: `.
 pub(super) fn refusal(certificate: &[u8], tolerance: Tolerance) -> Option<String> {
@@ -27,16 +27,18 @@ pub(super) fn refusal(certificate: &[u8], tolerance: Tolerance) -> Option<String
 fn rsa_bits(certificate: &[u8], tolerance: Tolerance) -> Result<usize, String> {
     let fields = elements(first(first(certificate)?)?)?;
     // The version may be absent.
-    let fields = if let [(0xa0, _), others @ ..] = &fields[..] { others } else { &fields };
-    let [(_, serial), _, _, _, _, (_, key), others @ ..] = fields else { return Err(MALFORMED.to_owned()) };
-    if is_negative(serial) && !tolerance.negative_serial {
+    let fields = &fields[usize::from(fields.first().and_then(own_number) == Some(0))..];
+    let [serial, _, _, _, _, key, others @ ..] = fields else { return Err(MALFORMED.to_owned()) };
+    if is_negative(serial.value()) && !tolerance.negative_serial {
         return Err("negative serial number".to_owned());
     }
-    let bits = bits_of_key(key)?;
-    for (_, extensions) in others.iter().filter(|(tag, _)| *tag == 0xa3) {
-        for (_, extension) in elements(first(extensions)?)? {
-            if let [(_, ALTERNATIVE_NAMES), .., (_, names)] = elements(extension)?[..] {
-                elements(first(names)?)?.into_iter().try_for_each(check_name)?;
+    let bits = bits_of_key(key.value())?;
+    for extensions in others.iter().filter(|field| own_number(field) == Some(3)) {
+        for extension in elements(first(extensions.value())?)? {
+            if let [id, .., names] = &elements(extension.value())?[..]
+                && id.value() == ALTERNATIVE_NAMES
+            {
+                elements(first(names.value())?)?.into_iter().try_for_each(check_name)?;
             }
         }
     }
@@ -44,14 +46,15 @@ fn rsa_bits(certificate: &[u8], tolerance: Tolerance) -> Result<usize, String> {
 }
 
 fn bits_of_key(key: &[u8]) -> Result<usize, String> {
-    let [(_, algorithm), (_, bits)] = elements(key)?[..] else { return Err(MALFORMED.to_owned()) };
-    if first(algorithm)? != RSA {
+    let [algorithm, bits] = elements(key)?[..] else { return Err(MALFORMED.to_owned()) };
+    if first(algorithm.value())? != RSA {
         return Ok(0);
     }
     // A bit string begins with the number of bits that it does not use.
-    let [(0x02, modulus), (0x02, exponent), ..] = elements(first(bits.get(1..).unwrap_or_default())?)?[..] else {
+    let [modulus, exponent, ..] = elements(first(bits.value().get(1..).unwrap_or_default())?)?[..] else {
         return Err("invalid RSA public key".to_owned());
     };
+    let (modulus, exponent) = (modulus.value(), exponent.value());
     for (number, name) in [(modulus, "modulus"), (exponent, "public exponent")] {
         if is_negative(number) || number.iter().all(|&byte| byte == 0) {
             return Err(format!("RSA {name} is not a positive number"));
@@ -62,51 +65,45 @@ fn bits_of_key(key: &[u8]) -> Result<usize, String> {
 }
 
 /// `parseSANExtension`, without the syntax of a URI.
-fn check_name((tag, name): Element<'_>) -> Result<(), String> {
+fn check_name(name: AnyRef<'_>) -> Result<(), String> {
+    let (number, name) = (own_number(&name), name.value());
     let ascii = |kind: &str| if name.is_ascii() { Ok(()) } else { Err(format!("SAN {kind} is malformed")) };
-    match tag {
-        0x81 => ascii("rfc822Name"),
-        0x82 => ascii("dNSName"),
-        0x86 => ascii("uniformResourceIdentifier"),
-        0x87 if !matches!(name.len(), 4 | 16) => Err(format!("cannot parse IP address of length {}", name.len())),
+    match number {
+        Some(1) => ascii("rfc822Name"),
+        Some(2) => ascii("dNSName"),
+        Some(6) => ascii("uniformResourceIdentifier"),
+        Some(7) if !matches!(name.len(), 4 | 16) => Err(format!("cannot parse IP address of length {}", name.len())),
         _ => Ok(()),
     }
+}
+
+/// The number of a tag that has its meaning from where it stands.
+fn own_number(element: &AnyRef<'_>) -> Option<u32> {
+    let tag = element.tag();
+    tag.is_context_specific().then(|| tag.number().value())
 }
 
 fn is_negative(number: &[u8]) -> bool {
     number.first().is_some_and(|byte| byte & 0x80 != 0)
 }
 
-const MALFORMED: &str = "malformed certificate";
-
 /// The content of the first element.
 fn first(bytes: &[u8]) -> Result<&[u8], String> {
-    elements(bytes)?.first().map(|&(_, content)| content).ok_or_else(|| MALFORMED.to_owned())
+    elements(bytes)?.first().map(|element| element.value()).ok_or_else(|| MALFORMED.to_owned())
 }
 
-/// The elements of DER (X.690, 8.1).
-fn elements(mut bytes: &[u8]) -> Result<Vec<Element<'_>>, String> {
+/// The elements that bytes of DER hold.
+fn elements(bytes: &[u8]) -> Result<Vec<AnyRef<'_>>, String> {
     let mut elements = Vec::new();
-    while !bytes.is_empty() {
-        let (element, rest) = element(bytes).ok_or(MALFORMED)?;
-        elements.push(element);
-        bytes = rest;
-    }
-    Ok(elements)
-}
-
-/// The first element, and what follows it.
-fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
-    let [tag, length, rest @ ..] = bytes else { return None };
-    let (length, rest) = match length {
-        0..0x80 => (usize::from(*length), rest),
-        _ => {
-            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            (digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit)), rest)
+    let mut read = || -> der::Result<()> {
+        let mut reader = SliceReader::new(bytes)?;
+        while !reader.is_finished() {
+            elements.push(AnyRef::decode(&mut reader)?);
         }
+        Ok(())
     };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some(((*tag, content), rest))
+    read().map_err(|_| MALFORMED.to_owned())?;
+    Ok(elements)
 }
 
 #[cfg(test)]
@@ -118,8 +115,14 @@ mod tests {
 
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
-        let length = u16::try_from(content.len()).expect("a short element").to_be_bytes();
-        [&[tag, 0x82], length.as_slice(), &content].concat()
+        let [high, low] = u16::try_from(content.len()).expect("a short element").to_be_bytes();
+        // The shortest form, which DER demands.
+        let length: &[u8] = match (high, low) {
+            (0, 0..0x80) => &[low],
+            (0, _) => &[0x81, low],
+            _ => &[0x82, high, low],
+        };
+        [&[tag], length, &content].concat()
     }
 
     /// With one alternative name, and with blank names and times.
