@@ -158,6 +158,15 @@ fn flags_that_make_no_sense(#[case] flags: &[&str], #[case] phrases: &[&str]) {
     assert!(!project.runs().exists(), "nothing was made");
 }
 
+#[test]
+fn a_part_of_what_is_declared_makes_no_snapshot() {
+    let project = Project::new(NO_SUITES, MANIFEST);
+    let output = project.e2e(&[], &["--update-snapshots", "--scenario", "a"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("'--update-snapshots' cannot be used with '--scenario"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
 #[rstest]
 #[case::program("suites = ['true']\n[local.'redis:7']\nrun = ['no-such-redis']\nbinaries = ['no-such-redis']\napt = ['no-such-package']\n", &["no-such-redis not found", "redis:7", "E2E_REDIS_BIN", "apt-get install --no-install-recommends no-such-package"])]
 #[case::runner("suites = ['no-such-runner', 'run']\n", &["no-such-runner", "suites in .config/e2e.toml"])]

@@ -50,7 +50,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILTERSET", conflicts_with = "update_snapshots")]
     filter: Option<String>,
     /// Overwrite the snapshot with this run's result.
-    #[arg(long)]
+    // Only a run of everything that is declared is compared with a snapshot.
+    #[arg(long, conflicts_with_all = ["manifests", "render", "overlay", "set", "replicas", "scenarios", "during"])]
     update_snapshots: bool,
     #[command(flatten)]
     against: AgainstArgs,
