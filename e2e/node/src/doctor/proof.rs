@@ -119,16 +119,28 @@ impl Lab<'_> {
         self.tried.first().is_some_and(|probe| !probe.varies && probe.series.len() >= SEEN)
     }
 
-    /// Repeats an unexplained probe if that is cheap: it may be flaky. Spread out, the repeats also meet an app that answers well for a moment
-    /// now and then.
+    /// Repeats an unexplained probe if that is cheap: it may be flaky.
     pub(super) async fn repeat_while_quick(&mut self) {
-        if self.tried.is_empty() || self.is_slow(&[0]) {
+        if self.tried.is_empty() || self.is_slow(&[0]) || self.wavering.is_some() {
             return;
         }
+        self.repeat_until(0, |series| series.len() >= SEEN || pattern(series) != Pattern::Steady).await;
+    }
+
+    /// Whether the probe succeeds now and then. Another request with different outcomes does not show that: what answers it may be flaky, and
+    /// refuse the probe every time.
+    pub(super) async fn succeeds_sometimes(&mut self) -> bool {
+        self.repeat_until(0, |series| series.len() >= SEEN || series.contains(&true)).await;
+        self.tried[0].series.contains(&true)
+    }
+
+    /// Repeats a request until its series is enough, or time runs out. Spread out, the repeats outlast a moment in which the app fails, or
+    /// answers well.
+    async fn repeat_until(&mut self, index: usize, is_enough: impl Fn(&[bool]) -> bool) {
         let pause = self.timeout().min(SPREAD) / SEEN as u32;
-        while self.tried[0].series.len() < SEEN && !self.is_over() {
+        while !is_enough(&self.tried[index].series) && self.left() >= self.timeout() {
             sleep(pause).await;
-            self.repeat(0).await;
+            self.repeat(index).await;
         }
     }
 
@@ -203,19 +215,13 @@ impl Lab<'_> {
         self.wavering.is_none()
     }
 
-    /// Repeats the request with different outcomes, if there is one, until a pattern shows. Spread out, the repeats outlast a moment in which
-    /// the app fails.
+    /// Repeats the request with different outcomes, if there is one, until a pattern shows.
     pub(super) async fn wavering(&mut self) -> Option<Wavering> {
         let index = self.wavering?;
         let series = &self.tried[index].series;
         let changed = series.iter().position(|success| *success != series[0]).unwrap_or_default();
-        while self.tried[index].series.len() < changed + SEEN
-            && pattern(&self.tried[index].series) != Pattern::Wavers
-            && self.left() >= self.timeout()
-        {
-            sleep(self.timeout().min(SPREAD) / SEEN as u32).await;
-            self.repeat(index).await;
-        }
+        let is_enough = |series: &[bool]| series.len() >= changed + SEEN || pattern(series) == Pattern::Wavers;
+        self.repeat_until(index, is_enough).await;
         let Tried { experiment, series, failure, .. } = &self.tried[index];
         Some(Wavering {
             change: experiment.change.clone(),

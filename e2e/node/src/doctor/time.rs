@@ -13,9 +13,8 @@ use super::{
     Found,
     fix::{Change, USUAL_START},
     lab::{Experiment, Lab, PROBE, Sends, exchange},
-    proof::SPREAD,
     protocol::control,
-    rounds::{FLIPS, Pattern, SEEN, STARTED},
+    rounds::{FLIPS, Pattern, STARTED},
     seconds,
 };
 use crate::{http::Route, probe::Prepared};
@@ -286,19 +285,6 @@ impl Lab<'_> {
             (_, Pattern::Steady | Pattern::Recovered { .. } | Pattern::Unclear) => return None,
         };
         Some((wavering.failure, found))
-    }
-
-    /// Whether the probe succeeds now and then. Another request with different outcomes does not show that: what answers it may be flaky, and
-    /// refuse the probe every time.
-    async fn succeeds_sometimes(&mut self) -> bool {
-        while !self.tried[0].series.contains(&true)
-            && self.tried[0].series.len() < SEEN
-            && self.left() >= self.timeout()
-        {
-            sleep(self.timeout().min(SPREAD) / SEEN as u32).await;
-            self.repeat(0).await;
-        }
-        self.tried[0].series.contains(&true)
     }
 
     /// The body ends early or stalls; a plain request shows whether the app or the probe's request is the reason.

@@ -127,8 +127,9 @@ async fn shake(
     }
 }
 
-/// A kubelet as a TLS client: accepts every certificate that Go can parse and has none, except in an experiment. Go also verifies that the server holds the
-/// certificate's key. This client skips that check: it would need all of Go's signature algorithms, and only a broken server fails it.
+/// A kubelet as a TLS client: accepts every certificate that Go can parse and has none, except in an experiment. Go also verifies that the
+/// server holds the certificate's key. This client skips that check: it would need all of Go's signature algorithms, and only a broken server
+/// fails it.
 #[derive(Debug)]
 struct Client {
     shown: Mutex<Shown>,
