@@ -76,6 +76,9 @@ fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (V
         names.join(", ")
     };
     let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
+    // Their own restarts are not in that sum.
+    let mut faults = data.faults.iter().flat_map(|scenario| &scenario.faults);
+    let was_disturbed = faults.any(|fault| !fault.ends.is_empty());
     let checks = data.records.iter().filter(|record| record.outcome == Outcome::Passed).count();
     match (count(Severity::Error), count(Severity::Gap)) {
         (0, 0) => (
@@ -86,6 +89,7 @@ fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (V
                 if data.request.filter.is_some() { " selected by `--filter`" } else { "" },
                 if thresholds.is_empty() { " and" } else { ", every threshold held, and" },
                 match restarts {
+                    0 if was_disturbed => "no container was restarted but by planned faults".to_owned(),
                     0 => "no container was restarted".to_owned(),
                     _ => format!("{} of containers stayed within the threshold", counted(restarts.into(), "restart")),
                 }
@@ -221,5 +225,29 @@ fn case(record: &Record) -> CaseSection {
         detail: record.detail.clone(),
         evidence: record.file(),
         figures,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::{
+        evidence::faults::{CarriedOut, ExplainedEnd, ScenarioFaults},
+        testing::quiet,
+    };
+
+    #[rstest]
+    #[case::ended_nothing(Vec::new(), "0 checks passed and no container was restarted.")]
+    #[case::ended_one(
+        vec![ExplainedEnd { pod: "app-0".to_owned(), container: Some("app".to_owned()), index: 0 }],
+        "0 checks passed and no container was restarted but by planned faults."
+    )]
+    fn the_verdict_knows_what_faults_restarted(#[case] ends: Vec<ExplainedEnd>, #[case] expected: &str) {
+        let fault = "kill app-0 at 3s".parse().unwrap();
+        let faults = vec![CarriedOut { fault, unix_ms: Some((0, 0)), failure: None, ends }];
+        let data = RunData { faults: vec![ScenarioFaults { faults, ..ScenarioFaults::default() }], ..quiet() };
+        assert_eq!(verdict(&data, &[], &[]), (Verdict::Pass, expected.to_owned()));
     }
 }
