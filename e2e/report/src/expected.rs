@@ -43,6 +43,13 @@ impl Expected {
         let all: f64 = self.cpu_ms_per_request.values().sum();
         (all - self.cpu_ms_per_request.get(ELSE).unwrap_or(&0.0)) / all
     }
+
+    /// Processor time of a component, as a multiple of the load generator's for the same requests. Both take longer when the machine is
+    /// slow, so this varies far less between runs than the time itself. `None` if either was not measured on the same machine.
+    pub(crate) fn relative_to_generator(&self, component: &str) -> Option<f64> {
+        let generator = self.cpu_ms_per_request.get(GENERATOR).filter(|ms| **ms > 0.0)?;
+        Some(self.cpu_ms_per_request.get(component)? / generator)
+    }
 }
 
 /// The minimum span of on-demand measurements: an answer takes at most a tenth of a second, an error of a twentieth.
@@ -53,6 +60,9 @@ const LEAST_SPAN_OF_SECONDS_MS: u64 = 8_000;
 
 /// What the machine did beyond the components and the generator: the kernel's work for them, and that of neighbours.
 pub(crate) const ELSE: &str = "(all else there)";
+
+/// What the load cost the machine, if it came from there.
+const GENERATOR: &str = "(load generator)";
 
 /// One reading of a counter of processor time.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +117,7 @@ pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
         }
     }
     if data.environment.target != Target::K8s || data.environment.load_from != LoadFrom::Host {
-        cpu_ms_per_request.insert("(load generator)".to_owned(), per_request(load.generator.cpu_share));
+        cpu_ms_per_request.insert(GENERATOR.to_owned(), per_request(load.generator.cpu_share));
     }
     // All nodes in use must report, because all their processors count.
     let seen = samples.iter().flat_map(|sample| sample.machines.keys().map(String::as_str));
@@ -245,6 +255,17 @@ mod tests {
         assert_eq!(told_share(&looks[..3]), None, "one figure has no span");
         assert_eq!(told_share(&[look(0, 1.0), look(1_000, 2.0), look(8_000, 9.0)]), None, "7 s");
         assert_eq!(told_share(&[1.0, 2.0, 3.0].map(|seconds| Look { measured_ms: None, seconds })), None);
+    }
+
+    #[test]
+    fn a_component_costs_a_multiple_of_what_the_generator_costs() {
+        let cost = |generator_ms| {
+            let cpu_ms_per_request = [("a", 0.25), (GENERATOR, generator_ms)].map(|(name, ms)| (name.to_owned(), ms));
+            Expected { cpu_ms_per_request: cpu_ms_per_request.into(), ..Expected::default() }
+        };
+        assert_eq!(cost(0.125).relative_to_generator("a"), Some(2.0));
+        assert_eq!(cost(0.125).relative_to_generator("b"), None);
+        assert_eq!(cost(0.0).relative_to_generator("a"), None);
     }
 
     fn node(name: &str, cpu: &str, machine: Option<&str>) -> Node {

@@ -56,7 +56,10 @@ impl Aspect {
             Self::Tested => (tested_measures(), tested),
             Self::Results => (of_each_scenario(sides, results_of), results),
             Self::Health => (health_measures(), health),
-            Self::Scaling => (of_each_scenario(sides, scaling_of), scaling),
+            Self::Scaling => {
+                let components = components(sides);
+                (of_each_scenario(sides, |scenario| scaling_of(scenario, &components)), scaling)
+            }
             Self::Network => (network_measures(), network),
         };
         let figures = measures.iter().filter_map(|measure| measure.figure(sides)).collect();
@@ -88,10 +91,16 @@ fn tested_measures() -> Vec<Measure> {
 }
 
 /// The measures of every scenario that a side measured, by name.
-fn of_each_scenario(sides: &[&[Report]], measures: fn(&str) -> Vec<Measure>) -> Vec<Measure> {
+fn of_each_scenario(sides: &[&[Report]], measures: impl Fn(&str) -> Vec<Measure>) -> Vec<Measure> {
     let scenarios = sides.iter().copied().flatten().flat_map(|report| &report.scenarios);
     let names: BTreeSet<&str> = scenarios.map(|scenario| scenario.figures.name.as_str()).collect();
     names.into_iter().flat_map(measures).collect()
+}
+
+/// The components of every side, by name.
+fn components<'a>(sides: &[&'a [Report]]) -> BTreeSet<&'a str> {
+    let components = sides.iter().copied().flatten().flat_map(|report| &report.components);
+    components.map(|component| component.name.as_str()).collect()
 }
 
 /// One figure of a scenario.
@@ -128,17 +137,25 @@ fn health_measures() -> Vec<Measure> {
     ]
 }
 
-fn scaling_of(scenario: &str) -> Vec<Measure> {
-    let expected = |section: &ScenarioSection| section.expected.clone();
-    vec![
-        of(scenario, "CPU ms per request", move |section| Some(expected(section)?.cpu_ms_per_request.values().sum())),
-        of(scenario, "requests/s that this machine carries at most", move |section| {
-            Some(expected(section)?.host_bound)
+fn scaling_of(scenario: &str, components: &BTreeSet<&str>) -> Vec<Measure> {
+    let mut measures = vec![
+        of(scenario, "CPU ms per request", |section| {
+            Some(section.expected.as_ref()?.cpu_ms_per_request.values().sum())
+        }),
+        of(scenario, "requests/s that this machine carries at most", |section| {
+            Some(section.expected.as_ref()?.host_bound)
         }),
         of(scenario, "requests/s at which one thread for each replica would be full", |section| {
             narrowest(section).map(|(_, bound)| bound)
         }),
-    ]
+    ];
+    measures.extend(components.iter().map(|component| {
+        let name = (*component).to_owned();
+        of(scenario, &format!("relative CPU of {component}"), move |section| {
+            section.expected.as_ref()?.relative_to_generator(&name)
+        })
+    }));
+    measures
 }
 
 fn network_measures() -> Vec<Measure> {
