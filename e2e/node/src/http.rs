@@ -23,7 +23,7 @@ use crate::{request::HttpRequest, target::Target};
 
 pub(super) use http2::begin;
 pub(super) use tls::{NOT_TLS, Secured, handshake};
-pub(super) use url::Url;
+pub(super) use url::{Url, host_of};
 pub(super) use wire::{Failure, Heard, connect};
 
 /// The maximum number of requests in a chain of redirects (`RedirectChecker` in `pkg/probe/http/http.go`).

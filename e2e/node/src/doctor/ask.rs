@@ -176,7 +176,7 @@ fn parse(text: &str, schemes: &[&str]) -> Result<Url, AskError> {
     let none = Url { scheme: String::new(), host: String::new(), explicit_port: None, target: "/".to_owned() };
     let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     if !scheme.is_some_and(|scheme| schemes.contains(&scheme.as_str())) {
-        return Err(wrong("it does not begin with http:// or https://"));
+        return Err(wrong(&format!("it does not begin with {}://", schemes.join(":// or "))));
     }
     let url = none.join(text).map_err(|reason| wrong(&reason))?.url;
     if url.host.is_empty() { Err(wrong("it has no host")) } else { Ok(url) }
@@ -198,8 +198,8 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("127.0.0.1:8000/health", "it does not begin with http:// or https://")]
-    #[case("/health", "it does not begin with http:// or https://")]
+    #[case("127.0.0.1:8000/health", "it does not begin with http:// or https:// or grpc:// or tcp://")]
+    #[case("/health", "it does not begin with http:// or https:// or grpc:// or tcp://")]
     #[case("http://127.0.0.1/health", "it has no port; a probe always names one")]
     #[case("http://127.0.0.1:port/", "invalid port \":port\" after host")]
     #[case("http://:8000/", "it has no host")]

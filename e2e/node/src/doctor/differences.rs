@@ -1,6 +1,6 @@
 //! Experiments with the request: its differences from a working one, one at a time.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -15,7 +15,7 @@ use super::{
     secrets::listed,
 };
 use crate::{
-    http::Route,
+    http::{Route, host_of},
     probe::Prepared,
     request::{HttpRequest, as_written, authority},
 };
@@ -37,8 +37,7 @@ impl Lab<'_> {
         plain.url.explicit_port = Some(works.address.port());
         plain.route = Route::to(works.address);
         if works.https {
-            let name = works.host.split(':').next().unwrap_or_default();
-            plain.route.server_name = (name.parse::<std::net::IpAddr>().is_err()).then(|| name.to_owned());
+            plain.route.server_name = Some(host_of(&works.host)).filter(|name| name.parse::<IpAddr>().is_err());
         }
         for (name, value) in &works.headers {
             match name.to_ascii_lowercase().as_str() {

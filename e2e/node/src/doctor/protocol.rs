@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     greeting,
-    http::{Route, Url},
+    http::{Route, Url, host_of},
     probe::Prepared,
     request::authority,
 };
@@ -225,7 +225,7 @@ impl Lab<'_> {
     pub(super) async fn server_name(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let works = self.case.known.works.as_ref().map(|works| works.host.clone());
         let said = [Some(prepared.request.host.clone()), works].into_iter().flatten();
-        let mut names: Vec<String> = said.map(|host| host.split(':').next().unwrap_or_default().to_owned()).collect();
+        let mut names: Vec<String> = said.map(|host| host_of(&host)).collect();
         names.extend(observation.certificate_names.iter().cloned());
         names.extend(self.case.known.services.iter().cloned());
         names.push("localhost".to_owned());

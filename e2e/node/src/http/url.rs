@@ -126,6 +126,11 @@ fn scheme_of(text: &str) -> Option<(&str, &str)> {
     is_scheme.then_some((scheme, rest))
 }
 
+/// The host of a `Host`, without brackets; empty if it is none.
+pub(crate) fn host_of(authority: &str) -> String {
+    split_authority(authority).unwrap_or_default().0
+}
+
 fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
     let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let (host, port) = match text.strip_prefix('[') {
