@@ -30,6 +30,14 @@ pub struct Flip {
     pub to: String,
 }
 
+impl Flip {
+    /// A change of one value.
+    #[must_use]
+    pub fn new(axis: Axis, from: impl Into<String>, to: impl Into<String>) -> Self {
+        Self { axis, from: from.into(), to: to.into() }
+    }
+}
+
 /// One request of the search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {

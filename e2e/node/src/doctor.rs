@@ -180,7 +180,7 @@ impl Found {
     /// The right answer took so many seconds, longer than the timeout.
     fn too_slow(took: f64, timeout: Duration, explanation: String) -> Self {
         let enough = enough(took, timeout);
-        let flip = Flip { axis: Axis::Timeout, from: format!("{}s", timeout.as_secs_f64()), to: format!("{enough}s") };
+        let flip = Flip::new(Axis::Timeout, format!("{}s", timeout.as_secs_f64()), format!("{enough}s"));
         let changes = vec![fix::Change::Timeout(Duration::from_secs_f64(enough))];
         Self::of_flip(Cause::TooSlow, flip, explanation, changes)
     }

@@ -61,7 +61,7 @@ impl Lab<'_> {
         let explanation = format!("no single change makes it succeed, but these together do: {}", told.join(", "));
         let changes = needed.iter().map(|part| changes(part.axis, &part.to, works));
         let changes = changes.collect::<Option<Vec<_>>>()?.concat();
-        let flip = Flip { axis: part.axis, from: part.from.clone(), to: part.to.clone() };
+        let flip = Flip::new(part.axis, &part.from, &part.to);
         let found = Found::of_flip(cause, flip, explanation, changes);
         self.prove(Claim { found, fails, succeeds: vec![all] }).await
     }

@@ -116,7 +116,7 @@ impl Lab<'_> {
             Axis::UserAgent | Axis::Accept | Axis::Connection => (Cause::HeaderRefused, changes),
             _ => return None,
         };
-        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
+        self.prove_flip(cause, flip, explanation, changes, experiment).await
     }
 
     /// Another path or query makes the probe succeed. A status that clients get for other reasons than the path does not say that it is one.
@@ -158,7 +158,7 @@ impl Lab<'_> {
         }
         let names = names_of(&wanted);
         let explanation = format!("the app refuses requests without {names} and accepts them with it");
-        let flip = Flip { axis: Axis::Headers, from: format!("no {names}"), to: names };
+        let flip = Flip::new(Axis::Headers, format!("no {names}"), names);
         let signs_in = wanted.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let changes = wanted.into_iter().map(Change::added).collect();
         let found = Found::of_flip(Cause::MissingHeader, flip, explanation, changes);
@@ -230,7 +230,7 @@ impl Lab<'_> {
             None => explanation,
             Some((name, value)) => format!("{explanation}, if the request also has {name}: {value}"),
         };
-        let found = Found::of_flip(cause, Flip { axis: Axis::Host, from, to }, explanation, changes);
+        let found = Found::of_flip(cause, Flip::new(Axis::Host, from, to), explanation, changes);
         let (fails, succeeds) = match takes_any {
             true => (Vec::new(), vec![known, stranger]),
             false => (vec![stranger], vec![known]),

@@ -82,7 +82,7 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
     );
     let found = Found {
         cause: Cause::NotStarted,
-        flip: Some(Flip { axis: Axis::Time, from: seconds(patience), to: seconds(first) }),
+        flip: Some(Flip::new(Axis::Time, seconds(patience), seconds(first))),
         // A killed instance never answered, a spared one did.
         confirmed: start.has_killed,
         explanation,

@@ -26,8 +26,8 @@ impl Lab<'_> {
         let others = Experiment::new("the probe with unknown headers of the same size and number", others);
         // An app may refuse every header that it does not know.
         if self.ask(others.clone()).await?.answered() || !self.takes_a_short_header(prepared, works).await? {
-            let found = Found::of_flip(Cause::HeaderRefused, flip, explanation, vec![Change::WithoutHeaders]);
-            return self.prove(Claim::of(found, experiment)).await;
+            let changes = vec![Change::WithoutHeaders];
+            return self.prove_flip(Cause::HeaderRefused, flip, explanation, changes, experiment).await;
         }
         let explanation =
             format!("{explanation}; as many unknown headers of the same size fail too, and a short one does not");

@@ -7,7 +7,7 @@ use e2e_kubelet::{
 use e2e_plan::{ProbeAction, ProbeKind};
 
 use super::{
-    Claim, Found,
+    Found,
     fix::Change,
     lab::{Experiment, Lab, Sends},
     time::patiently,
@@ -75,8 +75,8 @@ impl Lab<'_> {
                     return None;
                 }
                 let text = "the port speaks gRPC over TLS, which a kubelet's grpc probe does not support";
-                let flip = Flip { axis: Axis::Scheme, from: "plain".to_owned(), to: "TLS".to_owned() };
-                self.prove(Claim::of(Found::of_flip(Cause::GrpcOverTls, flip, text, Vec::new()), experiment)).await
+                let flip = Flip::new(Axis::Scheme, "plain", "TLS");
+                self.prove_flip(Cause::GrpcOverTls, flip, text, Vec::new(), experiment).await
             }
             _ => None,
         }
@@ -111,9 +111,8 @@ impl Lab<'_> {
             return None;
         }
         let text = format!("{text}, and reports SERVING for the server as a whole");
-        let flip = Flip { axis: Axis::Service, from: service.to_owned(), to: String::new() };
-        let changes = vec![Change::Service(String::new())];
-        self.prove(Claim::of(Found::of_flip(cause, flip, text, changes), experiment)).await
+        let flip = Flip::new(Axis::Service, service, "");
+        self.prove_flip(cause, flip, text, vec![Change::Service(String::new())], experiment).await
     }
 }
 

@@ -26,7 +26,7 @@ pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diag
     let (explanation, flip, killer) = match (report.first_success_ms, seen.killed_before_it_listened()) {
         (Some(first), _) if now.success() && seen.was_killed_by(case.which) && ended_before(first) => {
             let (which, first) = (case.which, seconds(Duration::from_millis(first)));
-            let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: first.clone() };
+            let flip = Flip::new(Axis::Time, seconds(Duration::ZERO), &first);
             let when = format!("the app first answers {first} after a start");
             (format!("{when}, and the {which} probe killed it earlier"), Some(flip), which)
         }

@@ -72,7 +72,7 @@ impl Lab<'_> {
                 fails = self.refuses_the_bytes(prepared, observation).await?;
             }
             let explanation = format!("the server refuses bytes of the path {target} and accepts {spelt}");
-            let flip = Flip { axis: Axis::Path, from: target, to: spelt.clone() };
+            let flip = Flip::new(Axis::Path, target, &spelt);
             let found = Found::of_flip(Cause::MalformedPath, flip, explanation, vec![Change::Path(spelt)]);
             return self.prove(Claim { fails, ..Claim::of(found, experiment) }).await;
         }
@@ -134,7 +134,7 @@ impl Lab<'_> {
                 return None;
             }
             let explanation = format!("the app does not serve GET {target}, but serves GET {candidate}");
-            let flip = Flip { axis: Axis::Path, from: target, to: candidate.clone() };
+            let flip = Flip::new(Axis::Path, target, &candidate);
             let found = Found::of_flip(Cause::MethodOrPath, flip, explanation, vec![Change::Path(candidate)]);
             return self.prove(Claim { fails: vec![unserved], ..Claim::of(found, experiment) }).await;
         }
@@ -198,17 +198,17 @@ impl Lab<'_> {
         }
         let (cause, flip, explanation) = match (name, &prepared.request.user_agent) {
             ("User-Agent", Some(own)) => {
-                let flip = Flip { axis: Axis::UserAgent, from: own.clone(), to: value.to_owned() };
+                let flip = Flip::new(Axis::UserAgent, own, value);
                 let text = format!("the app refuses User-Agent {own} and accepts {value}");
                 (Cause::HeaderRefused, flip, text)
             }
             ("Accept", _) => {
                 let own = prepared.request.accept.clone().unwrap_or_default();
                 let text = format!("the app refuses Accept `{own}` and accepts `{value}`");
-                (Cause::MissingHeader, Flip { axis: Axis::Accept, from: own, to: value.to_owned() }, text)
+                (Cause::MissingHeader, Flip::new(Axis::Accept, own, value), text)
             }
             _ => {
-                let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
+                let flip = Flip::new(Axis::Headers, format!("no {name}"), format!("{name}: {value}"));
                 let text = format!("the app refuses requests without {name} and accepts them with `{name}: {value}`");
                 (Cause::MissingHeader, flip, text)
             }

@@ -132,7 +132,7 @@ impl Lab<'_> {
         let scheme = |secured| if secured { "HTTPS" } else { "HTTP" };
         let with = more.as_ref().map_or(String::new(), |(what, _)| format!(" with {what}"));
         let (cause, flip, explanation) = if from == to {
-            let flip = Flip { axis: Axis::Scheme, from: scheme(!secured).to_owned(), to: scheme(secured).to_owned() };
+            let flip = Flip::new(Axis::Scheme, scheme(!secured), scheme(secured));
             let (cause, what) = match secured {
                 true => (Cause::PlainToTls, "the port speaks TLS and the probe does not"),
                 false => (Cause::TlsToPlain, "the probe speaks TLS and the port does not"),
@@ -140,7 +140,7 @@ impl Lab<'_> {
             let needs = if with.is_empty() { String::new() } else { format!(", and it succeeds only{with}") };
             (cause, flip, format!("{what}{needs}"))
         } else {
-            let flip = Flip { axis: Axis::Port, from: from.to_string(), to: to.to_string() };
+            let flip = Flip::new(Axis::Port, from.to_string(), to.to_string());
             let over = if changes_scheme { format!(" over {}", scheme(secured)) } else { String::new() };
             match self.leads_to_tls() && secured {
                 true => {
@@ -161,7 +161,7 @@ impl Lab<'_> {
         changes.extend((from != to).then_some(Change::Port(to)));
         changes.extend(changes_scheme.then(|| Change::Scheme(scheme(secured))));
         changes.extend(more.into_iter().flat_map(|(_, changes)| changes));
-        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
+        self.prove_flip(cause, flip, explanation, changes, experiment).await
     }
 
     /// Whether the probe's port seems to be the right one of an app that fails: it ends each connection without a byte, like an app that
@@ -228,10 +228,9 @@ impl Lab<'_> {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            let flip = Flip { axis: Axis::Port, from: declared.to_string(), to: other.to_string() };
+            let flip = Flip::new(Axis::Port, declared.to_string(), other.to_string());
             let explanation = format!("nothing listens on port {declared}, and port {other} gives the right answer");
-            let found = Found::of_flip(Cause::WrongPort, flip, explanation, vec![Change::Port(other)]);
-            return self.prove(Claim::of(found, experiment)).await;
+            return self.prove_flip(Cause::WrongPort, flip, explanation, vec![Change::Port(other)], experiment).await;
         }
         None
     }
@@ -266,8 +265,8 @@ impl Lab<'_> {
                 (false, _) => (Cause::BoundToLoopback, ""),
             };
             let explanation = format!("nothing listens on {refused}, and the app listens on {candidate}{but}");
-            let flip = Flip { axis: Axis::Destination, from: refused.to_string(), to: candidate.to_string() };
-            return self.prove(Claim::of(Found::of_flip(cause, flip, explanation, Vec::new()), experiment)).await;
+            let flip = Flip::new(Axis::Destination, refused.to_string(), candidate.to_string());
+            return self.prove_flip(cause, flip, explanation, Vec::new(), experiment).await;
         }
         None
     }
@@ -283,9 +282,8 @@ impl Lab<'_> {
             let source = sent.route.source?;
             let explanation =
                 format!("the app refuses requests from the probe's address and accepts them from {source}");
-            let flip = Flip { axis: Axis::Source, from: "the system's choice".to_owned(), to: source.to_string() };
-            let found = Found::of_flip(Cause::SourceBlocked, flip, explanation, Vec::new());
-            return self.prove(Claim::of(found, experiment)).await;
+            let flip = Flip::new(Axis::Source, "the system's choice", source.to_string());
+            return self.prove_flip(Cause::SourceBlocked, flip, explanation, Vec::new(), experiment).await;
         }
         None
     }
@@ -299,7 +297,7 @@ impl Lab<'_> {
         experiment: &Experiment,
     ) -> Option<Found> {
         let (from, to) = (prepared.route.address, elsewhere.route.address);
-        let flip = Flip { axis: Axis::Destination, from: from.to_string(), to: to.to_string() };
+        let flip = Flip::new(Axis::Destination, from.to_string(), to.to_string());
         let mut without_host = elsewhere.clone();
         without_host.request.without_host = true;
         let bare = Experiment::new(format!("{} without Host", experiment.change), without_host);

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use e2e_kubelet::observation::{Kind, Observation};
+use e2e_kubelet::{
+    diagnosis::{Cause, Flip},
+    observation::{Kind, Observation},
+};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::{
     Claim, Found,
+    fix::Change,
     lab::{Experiment, Lab, Sends, Tried},
     quota::Newcomer,
     rounds::{ALIKE, ALIKE_OF_SLOW, FLIPS, Pattern, SEEN, Side, pattern, sides},
@@ -74,6 +78,18 @@ impl Lab<'_> {
         }
         let found = self.unless_limited(claim.found, &newcomer, arms[1][0]).await?;
         self.unless_it_starts_too(found).await
+    }
+
+    /// Tests the claim that one change makes the difference.
+    pub(super) async fn prove_flip(
+        &mut self,
+        cause: Cause,
+        flip: Flip,
+        explanation: impl Into<String>,
+        changes: Vec<Change>,
+        experiment: Experiment,
+    ) -> Option<Found> {
+        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
 
     /// The place of a request among those that were sent.

@@ -106,8 +106,8 @@ impl Lab<'_> {
             return None;
         }
         let text = "the port speaks gRPC over TLS instead of HTTP";
-        let flip = Flip { axis: Axis::Protocol, from: "HTTP".to_owned(), to: "gRPC over TLS".to_owned() };
-        self.prove(Claim::of(Found::of_flip(Cause::GrpcOverTls, flip, text, Vec::new()), experiment)).await
+        let flip = Flip::new(Axis::Protocol, "HTTP", "gRPC over TLS");
+        self.prove_flip(Cause::GrpcOverTls, flip, text, Vec::new(), experiment).await
     }
 
     /// The port speaks HTTP/2: asks gRPC's health service.
@@ -121,11 +121,10 @@ impl Lab<'_> {
         }
         let says = health.grpc.as_deref().unwrap_or_default();
         let explanation = format!("the port speaks gRPC instead of HTTP/1.1; its health service reports {says}");
-        let flip = Flip { axis: Axis::Protocol, from: "HTTP/1.1".to_owned(), to: "gRPC".to_owned() };
+        let flip = Flip::new(Axis::Protocol, "HTTP/1.1", "gRPC");
         // A probe cannot ask a missing health service either.
         let changes = Vec::from_iter((says != "Unimplemented").then_some(Change::Grpc));
-        let found = Found::of_flip(Cause::Http1ToHttp2Only, flip, explanation, changes);
-        self.prove(Claim::of(found, experiment)).await
+        self.prove_flip(Cause::Http1ToHttp2Only, flip, explanation, changes, experiment).await
     }
 
     /// The answer is not an HTTP response. Its first bytes, or the answers to other protocols' greetings, may identify the
@@ -140,7 +139,7 @@ impl Lab<'_> {
         // What repeats everything repeats a greeting too.
         let echoes = observation.body.starts_with("GET ");
         if let Some(spoke) = answer.spoke.filter(|_| !echoes) {
-            let flip = Flip { axis: Axis::Protocol, from: "HTTP".to_owned(), to: spoke.to_string() };
+            let flip = Flip::new(Axis::Protocol, "HTTP", spoke.to_string());
             let text = explained(&spoke.to_string());
             let found = || Found::of_flip(Cause::NotHttp, flip.clone(), text.clone(), vec![Change::TcpSocket]);
             let greeting = greetings(prepared, vec![spoke]);
@@ -255,7 +254,7 @@ impl Lab<'_> {
                 "the server refuses TLS clients without a server name (SNI) and accepts those that send \
                 {name}"
             );
-            let flip = Flip { axis: Axis::ServerName, from: "none".to_owned(), to: name };
+            let flip = Flip::new(Axis::ServerName, "none", name);
             let found = Found::of_flip(Cause::SniRequired, flip, explanation, Vec::new());
             return self.prove(Claim { found, fails, succeeds: vec![experiments[index].clone()] }).await;
         }
@@ -298,8 +297,8 @@ impl Lab<'_> {
         let text = format!(
             "the app answers {status} to clients without a certificate and accepts those with a self-signed one"
         );
-        let flip = Flip { axis: Axis::Certificate, from: "none".to_owned(), to: "self-signed".to_owned() };
-        self.prove(Claim::of(Found::of_flip(Cause::ClientCertificateRequired, flip, text, Vec::new()), with_one)).await
+        let flip = Flip::new(Axis::Certificate, "none", "self-signed");
+        self.prove_flip(Cause::ClientCertificateRequired, flip, text, Vec::new(), with_one).await
     }
 
     /// The server requested a client certificate, and ends the handshake or refuses the request without one.

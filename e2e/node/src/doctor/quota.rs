@@ -166,9 +166,8 @@ impl Lab<'_> {
         }
         let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
         let text = format!("the app accepts each address {times} and then refuses it like the probe");
-        let (from, to) = ("an address that has sent requests".to_owned(), "one that has sent none".to_owned());
-        let found = Found::of_flip(Cause::RateLimited, Flip { axis: Axis::Source, from, to }, text, Vec::new());
-        self.prove(Claim::of(found, strangers)).await
+        let flip = Flip::new(Axis::Source, "an address that has sent requests", "one that has sent none");
+        self.prove_flip(Cause::RateLimited, flip, text, Vec::new(), strangers).await
     }
 
     /// A limit, if a request that differs only by chance from the probe succeeds until its quota is used up.

@@ -6,7 +6,7 @@ use e2e_kubelet::{
 };
 
 use super::{
-    Claim, Found,
+    Found,
     differences::{SAID_TLS, of_this_host, with_host},
     fix::Change,
     lab::{Experiment, Lab, Sends},
@@ -55,9 +55,9 @@ impl Lab<'_> {
              the app behind it fails ({})",
             behind.outcome()
         );
-        let flip = Flip { axis: Axis::Host, from: prepared.request.host.clone(), to: there.authority() };
-        let found = Found::of_flip(Cause::RedirectElsewhere, flip, explanation, vec![Change::Host(there.authority())]);
-        self.prove(Claim::of(found, experiment)).await
+        let flip = Flip::new(Axis::Host, &prepared.request.host, there.authority());
+        let changes = vec![Change::Host(there.authority())];
+        self.prove_flip(Cause::RedirectElsewhere, flip, explanation, changes, experiment).await
     }
 
     /// Each answer is a redirect to the same host. Another Host, or a proxy's header that reports TLS, may end the loop.
@@ -82,9 +82,8 @@ impl Lab<'_> {
             let experiment = of_this_host(prepared, &host, None);
             if self.ask(experiment.clone()).await?.answered() {
                 let explanation = told(&format!(" for Host {}", prepared.request.host));
-                let flip = Flip { axis: Axis::Host, from: prepared.request.host.clone(), to: host.clone() };
-                let found = Found::of_flip(cause, flip, explanation, vec![Change::Host(host)]);
-                return self.prove(Claim::of(found, experiment)).await;
+                let flip = Flip::new(Axis::Host, &prepared.request.host, &host);
+                return self.prove_flip(cause, flip, explanation, vec![Change::Host(host)], experiment).await;
             }
         }
         let all_lead_to_tls = observation.followed.iter().all(|url| url.starts_with("https://"));
@@ -111,9 +110,9 @@ impl Lab<'_> {
             if self.ask(experiment.clone()).await?.answered() {
                 let fails = outcome(observation);
                 let text = format!("{goes_on}, where {fails}; the app answers {} directly", last.target);
-                let flip = Flip { axis: Axis::Path, from: asked.clone(), to: last.target.clone() };
-                let found = Found::of_flip(Cause::MethodOrPath, flip, text, vec![Change::Path(last.target)]);
-                return self.prove(Claim::of(found, experiment)).await;
+                let flip = Flip::new(Axis::Path, asked, &last.target);
+                let changes = vec![Change::Path(last.target)];
+                return self.prove_flip(Cause::MethodOrPath, flip, text, changes, experiment).await;
             }
         }
         let changes_scheme = observation.followed.iter().any(|url| !url.starts_with(&format!("{scheme}://")));
@@ -155,9 +154,8 @@ impl Lab<'_> {
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
-        let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
-        let changes = vec![Change::header(name, value)];
-        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
+        let flip = Flip::new(Axis::Headers, format!("no {name}"), format!("{name}: {value}"));
+        self.prove_flip(cause, flip, explanation, vec![Change::header(name, value)], experiment).await
     }
 }
 

@@ -151,7 +151,7 @@ async fn a_host_allow_list_is_found_by_experiment(#[case] refusal: Reply, #[case
         move |request: &Request| if host(request) == allowed { Reply::status(200, "OK") } else { refusal.clone() };
     let (diagnosis, server) = of_server(reply).await;
     assert_eq!((diagnosis.success(), diagnosis.cause, diagnosis.confirmed), (false, Some(Cause::HostAllowList), true));
-    let flip = Flip { axis: Axis::Host, from: "10.244.0.9:8000".into(), to: allowed.into() };
+    let flip = Flip::new(Axis::Host, "10.244.0.9:8000", allowed);
     assert_eq!(diagnosis.flip, Some(flip));
     let sent: u32 = diagnosis.evidence.iter().map(|trial| trial.sent).sum();
     assert_eq!(server.requests().len(), sent as usize);
@@ -220,7 +220,7 @@ async fn a_header_that_does_harm_is_shown() {
     let server =
         Server::start(|request| Reply::status(if header(request, "X-Odd").is_some() { 400 } else { 200 }, "")).await;
     let diagnosis = examine(&case(&[("X-Odd", "1")], Duration::from_secs(1)), &[(8000, server.address)]).await;
-    let flip = Flip { axis: Axis::Headers, from: "X-Odd".into(), to: String::new() };
+    let flip = Flip::new(Axis::Headers, "X-Odd", "");
     assert_eq!(diagnosis.flip, Some(flip));
 }
 

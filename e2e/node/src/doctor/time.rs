@@ -223,7 +223,7 @@ impl Lab<'_> {
             return None;
         }
         let explanation = format!("the app started to answer within {} of the doctor's first request", seconds(after));
-        let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: seconds(after) };
+        let flip = Flip::new(Axis::Time, seconds(Duration::ZERO), seconds(after));
         // The start itself is unknown here.
         let changes = vec![Change::Startup(USUAL_START)];
         Some(Found::of_flip(Cause::NotStarted, flip, explanation, changes))

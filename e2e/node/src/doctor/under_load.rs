@@ -108,7 +108,7 @@ impl Busy {
         );
         let enough = enough(slowest, self.within);
         let found = Found {
-            flip: Some(Flip { axis: Axis::Load, from: who.to_owned(), to: "no load".to_owned() }),
+            flip: Some(Flip::new(Axis::Load, who, "no load")),
             confirmed: true,
             ..Found::too_slow(slowest, self.within, explanation)
         };
@@ -193,7 +193,7 @@ mod tests {
     async fn a_busy_worker_is_too_slow() {
         let found = examine(&one_worker(None).await, CLIENTS).await;
         assert_eq!((found.success(), found.cause, found.confirmed), (false, Some(Cause::TooSlow), true), "{found:#?}");
-        let flip = Flip { axis: Axis::Load, from: WHO.to_owned(), to: "no load".to_owned() };
+        let flip = Flip::new(Axis::Load, WHO, "no load");
         assert_eq!(found.flip, Some(flip));
         let fix = found.fix.unwrap();
         assert!(fix.patch.as_ref().is_some_and(|patch| patch.contains("timeoutSeconds: 1")), "{fix:?}");

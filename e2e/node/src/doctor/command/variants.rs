@@ -69,7 +69,7 @@ impl<R: Runtime> Bench<'_, R> {
     pub(super) fn variant(&self, command: Vec<String>, cause: Cause, explanation: String) -> Variant {
         Variant {
             change: as_command(&command),
-            flip: Flip { axis: Axis::Command, from: written(self.command), to: written(&command) },
+            flip: Flip::new(Axis::Command, written(self.command), written(&command)),
             command,
             without: None,
             alike: Vec::new(),
@@ -137,7 +137,7 @@ impl<R: Runtime> Bench<'_, R> {
                 without: None,
                 alike: [self.command.to_vec()].into_iter().chain(client_alone(self.command)).map(closed).collect(),
                 cause: Cause::WrongPort,
-                flip: Flip { axis: Axis::Port, from: from.to_string(), to: to.to_string() },
+                flip: Flip::new(Axis::Port, from.to_string(), to.to_string()),
                 explanation: format!("the command fails with port {from} and succeeds with port {to}"),
             }
         };

@@ -156,7 +156,7 @@ fn a_proof_tells_how_many_requests_it_took() {
         verdict: Verdict::Failure,
         observation: Observation::new(Verdict::Failure, Kind::Response, "statuscode: 400"),
         cause: Some(Cause::HostAllowList),
-        flip: Some(Flip { axis: Axis::Host, from: "10.0.0.1:80".to_owned(), to: "app".to_owned() }),
+        flip: Some(Flip::new(Axis::Host, "10.0.0.1:80", "app")),
         confirmed: true,
         explanation: "the app refuses the pod's address".to_owned(),
         requests: 2,
