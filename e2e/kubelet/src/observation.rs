@@ -153,6 +153,12 @@ impl Observation {
         self.success() && self.warning.is_none()
     }
 
+    /// The total time.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        Duration::from_secs_f64(self.total_ms / 1000.0)
+    }
+
     /// The value of a header of the last response.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -4,6 +4,9 @@
 /// Returns the first result of these experiments from the calling function. Those whose condition does not hold are not made, nor any
 /// after one with a result.
 macro_rules! return_first {
+    ($experiment:expr) => {
+        return_first!(true => $experiment)
+    };
     ($($condition:expr => $experiment:expr),+ $(,)?) => {
         $(if $condition && let Some(found) = $experiment.await {
             return Some(found);

@@ -116,7 +116,7 @@ pub(super) async fn get(
             request.host = hop.url.authority();
         }
         // An https URL is never the Referer of an http request (`refererForURL`).
-        if !(url.scheme == "https" && hop.url.scheme == "http") {
+        if !url.is_tls() || hop.url.is_tls() {
             request.set("Referer", url.to_string());
         }
         request.target.clone_from(&hop.url.target);

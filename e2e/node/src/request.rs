@@ -5,7 +5,7 @@ mod path;
 
 use e2e_kubelet::profile::Profile;
 
-pub(super) use path::{escape_target, unescape};
+pub(super) use path::{escape_target, split, unescape};
 
 /// A GET request before serialisation. `None` omits a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,11 +134,18 @@ impl HttpRequest {
         text
     }
 
-    /// Sets a header, at its place in the order of names.
+    /// Sets a header; those that have no field of their own are in the order of names.
     pub(super) fn set(&mut self, name: &str, value: String) {
-        self.headers.retain(|(n, _)| n != name);
-        let at = self.headers.partition_point(|(n, _)| n.as_str() <= name);
-        self.headers.insert(at, (name.to_owned(), value));
+        match name.to_ascii_lowercase().as_str() {
+            "host" => self.host = value,
+            "user-agent" => self.user_agent = Some(value),
+            "accept" => self.accept = Some(value),
+            _ => {
+                self.headers.retain(|(n, _)| n != name);
+                let at = self.headers.partition_point(|(n, _)| n.as_str() <= name);
+                self.headers.insert(at, (name.to_owned(), value));
+            }
+        }
     }
 }
 

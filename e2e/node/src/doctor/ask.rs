@@ -138,15 +138,14 @@ impl Asked {
     async fn working(&self, text: &str, near: SocketAddr) -> Result<WorkingRequest, AskError> {
         let url = parse(text, &["http", "https"])?;
         let address = look_up(text, &url.host, url.port(), Some(near.ip())).await?;
-        let https = url.scheme == "https";
         // A client omits the default port.
-        let is_default = url.port() == if https { 443 } else { 80 };
-        let host = if is_default { Url { explicit_port: None, ..url.clone() }.authority() } else { url.authority() };
+        let explicit_port = url.explicit_port.filter(|port| *port != url.default_port());
+        let url = Url { explicit_port, ..url };
         let mut headers = headers("-H", &self.works_headers)?;
         if let Some(user) = self.works_user.clone().map(String::into_bytes).or_else(|| user_of(text)) {
             headers.push(("Authorization".to_owned(), format!("Basic {}", STANDARD.encode(user))));
         }
-        Ok(WorkingRequest { address, https, host, target: url.target, headers })
+        Ok(WorkingRequest { address, https: url.is_tls(), host: url.authority(), target: url.target, headers })
     }
 }
 

@@ -5,7 +5,7 @@ use e2e_kubelet::diagnosis::{Axis, Cause, Flip};
 use super::{
     Claim, Found,
     differences::{PARTS, changes, named, of_path, take},
-    lab::{Experiment, Lab, Sends},
+    lab::{Experiment, Lab},
 };
 use crate::probe::Prepared;
 
@@ -46,7 +46,8 @@ impl Lab<'_> {
         }
         let (cause, part) = found?;
         let all = with_parts(prepared, works, &needed)?;
-        if let (Axis::Host, Sends::Http(sent)) = (part.axis, &all.sends) {
+        let sent = all.http()?;
+        if part.axis == Axis::Host {
             let stranger = self.stranger(sent, &part.to);
             // A Host that is refused only for its syntax would be another cause.
             if self.ask(stranger.clone()).await?.answered() {
@@ -54,7 +55,7 @@ impl Lab<'_> {
             }
             fails.push(stranger);
         }
-        if let (Axis::Path, Cause::MissingHeader, Sends::Http(sent)) = (part.axis, cause, &all.sends) {
+        if (part.axis, cause) == (Axis::Path, Cause::MissingHeader) {
             fails.push(self.refused_with_another_query(sent, &part.to).await?);
         }
         let told: Vec<String> = needed.iter().map(|part| named(part.axis, &part.to)).collect();

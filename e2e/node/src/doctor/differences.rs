@@ -10,12 +10,13 @@ use e2e_kubelet::{
 use super::{
     Claim, Found, WorkingRequest,
     fix::Change,
-    lab::{Experiment, Lab, Sends},
+    lab::{Experiment, Lab},
     path::{is_odd, same_path},
+    quota::strangers,
     secrets::listed,
 };
 use crate::{
-    http::{Route, host_of},
+    http::{Route, Url, host_of},
     probe::Prepared,
     request::{HttpRequest, as_written, authority},
 };
@@ -32,20 +33,14 @@ impl Lab<'_> {
     pub(super) fn working(&self, prepared: &Prepared, works: &WorkingRequest) -> Prepared {
         let mut plain = self.plain(prepared, &works.host);
         plain.request.target.clone_from(&works.target);
-        plain.url.target.clone_from(&works.target);
-        plain.url.scheme = if works.https { "https" } else { "http" }.to_owned();
-        plain.url.explicit_port = Some(works.address.port());
+        let (target, explicit_port) = (works.target.clone(), Some(works.address.port()));
+        plain.url = Url { target, explicit_port, ..plain.url.over_tls(works.https) };
         plain.route = Route::to(works.address);
         if works.https {
             plain.route.server_name = Some(host_of(&works.host)).filter(|name| name.parse::<IpAddr>().is_err());
         }
         for (name, value) in &works.headers {
-            match name.to_ascii_lowercase().as_str() {
-                "host" => plain.request.host.clone_from(value),
-                "user-agent" => plain.request.user_agent = Some(value.clone()),
-                "accept" => plain.request.accept = Some(value.clone()),
-                _ => plain.request.set(name, value.clone()),
-            }
+            plain.request.set(name, value.clone());
         }
         plain
     }
@@ -53,9 +48,8 @@ impl Lab<'_> {
     /// The names under which clients call the app, without the probe's.
     pub(super) fn hosts(&self, prepared: &Prepared) -> Vec<String> {
         let port = self.port();
-        let default_port = if prepared.url.scheme == "https" { 443 } else { 80 };
         // A client leaves the default port out.
-        let host = |name: &str| if port == default_port { name.to_owned() } else { authority(name, port) };
+        let host = |name: &str| if port == prepared.url.default_port() { name.to_owned() } else { authority(name, port) };
         let names = ["localhost"].into_iter().chain(self.case.known.services.iter().map(String::as_str));
         let mut hosts: Vec<String> = self.case.known.works.iter().map(|works| works.host.clone()).collect();
         hosts.extend(names.chain(["127.0.0.1"]).map(host));
@@ -88,7 +82,7 @@ impl Lab<'_> {
                 continue;
             }
             let flip = Flip { axis, from, to };
-            return_first!(true => self.of_difference(prepared, works, observation, flip, experiment));
+            return_first!(self.of_difference(prepared, works, observation, flip, experiment));
         }
         None
     }
@@ -197,8 +191,8 @@ impl Lab<'_> {
     /// The probe with a Host that no app knows, of the form of another Host.
     pub(super) fn stranger(&self, prepared: &Prepared, like: &str) -> Experiment {
         let unlisted = as_written(like, UNLISTED, self.port());
-        let sends = Sends::Stranger(Axis::Host, Box::new(with_host(prepared, &unlisted)));
-        Experiment::of(format!("the probe with unknown Hosts, such as {unlisted}"), sends)
+        let change = format!("the probe with unknown Hosts, such as {unlisted}");
+        strangers(Axis::Host, &change, &with_host(prepared, &unlisted))
     }
 
     /// Another Host makes the probe succeed, with an additional header if needed. An unknown name distinguishes an allow-list from

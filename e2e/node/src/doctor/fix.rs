@@ -33,7 +33,8 @@ pub(super) enum Change {
     WithoutHeaders,
     Timeout(Duration),
     Port(u16),
-    Scheme(&'static str),
+    /// HTTPS, or HTTP.
+    Scheme(bool),
     Path(String),
     /// A grpc probe of the same port instead.
     Grpc,
@@ -111,9 +112,9 @@ pub(super) fn patched(patch: &str, case: &Case, ports: &[u16]) -> Result<Probe, 
     objects.patch(&Overlay { label: "fix".to_owned(), manifests: vec![manifest("fix.yaml", patch.to_owned())] });
     let plan = Plan::of(objects).map_err(|error| error.to_string())?;
     let container = plan.components.first().and_then(|component| component.pod.containers.first());
-    let which = if patch.contains("startupProbe:") { ProbeKind::Startup } else { case.which };
-    let probe = container.and_then(|container| which.of(&container.probes));
-    probe.cloned().ok_or_else(|| format!("the patched workload has no {}", which.field()))
+    // The workload has only the case's probe, unless the patch adds one.
+    let probe = container.and_then(|it| ProbeKind::Startup.of(&it.probes).or_else(|| case.which.of(&it.probes)));
+    probe.cloned().ok_or_else(|| format!("the patched workload has no {}", case.which.field()))
 }
 
 impl Change {
@@ -166,7 +167,7 @@ impl Change {
             })),
             Self::Timeout(timeout) => json!({ "timeoutSeconds": timeout.as_secs() }),
             Self::Port(port) => json!({ handler: { "port": port } }),
-            Self::Scheme(scheme) => json!({ "httpGet": { "scheme": scheme } }),
+            Self::Scheme(https) => json!({ "httpGet": { "scheme": scheme(*https) } }),
             Self::Path(path) => json!({ "httpGet": { "path": path } }),
             Self::Grpc => json!({ "httpGet": null, "grpc": { "port": case.probe.action.port() } }),
             Self::Command(command) => json!({ "exec": { "command": command } }),
@@ -218,7 +219,7 @@ fn header_list(headers: &[(String, String)]) -> Value {
 /// The changes of one probe, within its workload.
 fn merge_patch(case: &Case, changes: &[Change]) -> String {
     let Case { kind, component, container, .. } = case;
-    let (component, container) = (quoted(component), quoted(container));
+    let (component, container) = (as_yaml(component), as_yaml(container));
     let mut field = case.which.field();
     let mut probe = Value::Null;
     for change in changes {
@@ -234,11 +235,11 @@ fn merge_patch(case: &Case, changes: &[Change]) -> String {
         .iter()
         .filter_map(|change| match change {
             Change::Header { placeholder: Some(shown), value, .. } if shown == value => {
-                Some(format!("value: {}", quoted(shown)))
+                Some(format!("value: {}", as_yaml(shown)))
             }
             _ => None,
         })
-        .chain([format!("value: {}", quoted(OF_MANIFEST))])
+        .chain([format!("value: {}", as_yaml(OF_MANIFEST))])
         .collect();
     let lines = lines(&probe).into_iter().map(|line| {
         let is_one = |field: &String| line.ends_with(field);
@@ -304,13 +305,18 @@ fn lines(value: &Value) -> Vec<String> {
                 lines
             })
             .collect(),
-        Value::String(text) => vec![quoted(text)],
+        Value::String(text) => vec![as_yaml(text)],
         other => vec![other.to_string()],
     }
 }
 
+/// A scheme's name in a manifest.
+pub(super) fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "HTTPS" } else { "HTTP" }
+}
+
 /// Text as a YAML scalar: plain if unambiguous, otherwise in double quotes with JSON's escapes.
-fn quoted(text: &str) -> String {
+fn as_yaml(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         && !matches!(
@@ -349,8 +355,7 @@ fn action(action: &ProbeAction) -> (&'static str, Value) {
     match action {
         ProbeAction::HttpGet { https, host, port, path, headers } => {
             let headers = header_list(headers);
-            let scheme = if *https { "HTTPS" } else { "HTTP" };
-            let mut get = json!({ "port": port, "path": path, "scheme": scheme, "httpHeaders": headers });
+            let mut get = json!({ "port": port, "path": path, "scheme": scheme(*https), "httpHeaders": headers });
             if let Some(host) = host {
                 get["host"] = host.as_str().into();
             }

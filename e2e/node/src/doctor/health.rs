@@ -33,7 +33,7 @@ impl Lab<'_> {
             }
             "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
                 let text = format!("the health service does not know {service}");
-                return_first!(true => self.without_service(Cause::UnknownService, service, port, &text));
+                return_first!(self.without_service(Cause::UnknownService, service, port, &text));
                 self.unless_it_starts(Found::of_everyone(Cause::UnknownService, text), false).await
             }
             "SERVICE_UNKNOWN" | "NotFound" => {
@@ -61,7 +61,7 @@ impl Lab<'_> {
             "" => {
                 let address = self.target.address(port)?;
                 let sends = Sends::health(address, true, None);
-                let experiment = Experiment::of("the probe over TLS", sends);
+                let experiment = Experiment::new("the probe over TLS", sends);
                 let answer = self.ask(experiment.clone()).await?;
                 if answer.wants_certificate && answer.kind != Kind::Health {
                     let text = "the port speaks TLS and requires a client certificate; a kubelet's grpc probe supports neither";
@@ -86,7 +86,7 @@ impl Lab<'_> {
     async fn of_authority(&mut self, says: &str, port: u16) -> Option<(String, &'static str)> {
         let host = authority("localhost", port);
         let sends = Sends::health(self.target.address(port)?, false, Some(host.clone()));
-        let answer = self.ask(Experiment::of(format!("the probe with authority {host}"), sends)).await?;
+        let answer = self.ask(Experiment::new(format!("the probe with authority {host}"), sends)).await?;
         let other = answer.grpc.as_deref().filter(|other| *other != says)?;
         let text =
             format!("the server answers {says} to the authority of a probe, the pod's address, and {other} to {host}");
@@ -97,7 +97,7 @@ impl Lab<'_> {
     async fn of_plain_http(&mut self, port: u16) -> Option<(String, &'static str)> {
         let (path, headers) = ("/".to_owned(), Vec::new());
         let action = ProbeAction::HttpGet { https: false, host: None, port, path, headers };
-        let answer = self.ask(Experiment::of("an httpGet probe of the same port", Sends::Action(action))).await?;
+        let answer = self.ask(Experiment::new("an httpGet probe of the same port", Sends::Action(action))).await?;
         let remedy = "use an httpGet probe for this port, or point the grpc probe at the port of the gRPC server";
         let text = format!("port {port} speaks HTTP/1.1 instead of gRPC");
         (answer.kind == Kind::Response && !answer.http2).then_some((text, remedy))
@@ -106,7 +106,7 @@ impl Lab<'_> {
     /// The server as a whole may be SERVING.
     async fn without_service(&mut self, cause: Cause, service: &str, port: u16, text: &str) -> Option<Found> {
         let action = ProbeAction::Grpc { port, service: String::new() };
-        let experiment = Experiment::of("the probe without a service", Sends::Action(action));
+        let experiment = Experiment::new("the probe without a service", Sends::Action(action));
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }

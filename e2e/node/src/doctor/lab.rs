@@ -12,7 +12,7 @@ use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{Case, fix, rounds::Coin, stranger, tried};
+use super::{Case, count, fix, rounds::Coin, stranger, tried};
 use crate::{
     greeting::{self, STAGGER},
     grpc,
@@ -55,6 +55,12 @@ impl Sends {
     }
 }
 
+impl From<Prepared> for Sends {
+    fn from(prepared: Prepared) -> Self {
+        Self::Http(Box::new(prepared))
+    }
+}
+
 /// A request, and its difference from the probe or from a plain request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Experiment {
@@ -65,12 +71,13 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
-    pub(super) fn new(change: impl Into<String>, prepared: Prepared) -> Self {
-        Self::of(change, Sends::Http(Box::new(prepared)))
+    pub(super) fn new(change: impl Into<String>, sends: impl Into<Sends>) -> Self {
+        Self { change: change.into(), plain: false, sends: sends.into() }
     }
 
-    pub(super) fn of(change: impl Into<String>, sends: Sends) -> Self {
-        Self { change: change.into(), plain: false, sends }
+    /// The HTTP request, if it is one that stays the same.
+    pub(super) fn http(&self) -> Option<&Prepared> {
+        if let Sends::Http(prepared) = &self.sends { Some(prepared) } else { None }
     }
 
     /// A plain request, and its difference from others.
@@ -215,30 +222,27 @@ impl<'a> Lab<'a> {
 
     /// Whether the probe is plain and was redirected to TLS.
     pub(super) fn leads_to_tls(&self) -> bool {
-        let is_plain = self.prepared.as_ref().is_some_and(|prepared| prepared.url.scheme == "http");
+        let is_plain = self.prepared.as_ref().is_some_and(|prepared| !prepared.url.is_tls());
         is_plain && self.tried[0].first.followed.iter().any(|url| url.starts_with("https://"))
     }
 
     /// Whether a request for the same path of the same port succeeded that is not the probe. A query more makes it no other path.
     pub(super) fn another_client_succeeded(&self) -> bool {
         let Some(probe) = &self.prepared else { return false };
-        let asks_the_same = |sends: &Sends| {
-            let Sends::Http(sent) = sends else { return false };
+        let asks_the_same = |sent: &Prepared| {
             let rest = sent.request.target.strip_prefix(&probe.request.target);
             let asks_it = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('?'));
             asks_it && sent.route.address == probe.route.address
         };
-        self.tried[1..].iter().any(|tried| tried.series.contains(&true) && asks_the_same(&tried.experiment.sends))
+        let mut others = self.tried[1..].iter().filter(|tried| tried.series.contains(&true));
+        others.any(|tried| tried.experiment.http().is_some_and(asks_the_same))
     }
 
     /// The Hosts for which the path was requested, as the end of a sentence; another Host may have the path.
     pub(super) fn under_these_hosts(&self, prepared: &Prepared) -> String {
         let mut hosts = vec![prepared.request.host.as_str()];
-        for tried in &self.tried {
-            if let Sends::Http(sent) = &tried.experiment.sends
-                && sent.request.target == prepared.request.target
-                && !hosts.contains(&sent.request.host.as_str())
-            {
+        for sent in self.tried.iter().filter_map(|tried| tried.experiment.http()) {
+            if sent.request.target == prepared.request.target && !hosts.contains(&sent.request.host.as_str()) {
                 hosts.push(&sent.request.host);
             }
         }
@@ -249,7 +253,7 @@ impl<'a> Lab<'a> {
     fn probe(&self) -> Experiment {
         match self.prepared.clone() {
             Some(prepared) => Experiment::new(PROBE, prepared),
-            None => Experiment::of(PROBE, Sends::Action(self.case.probe.action.clone())),
+            None => Experiment::new(PROBE, Sends::Action(self.case.probe.action.clone())),
         }
     }
 
@@ -263,8 +267,8 @@ impl<'a> Lab<'a> {
 
     /// Sends a request, or returns its earlier result; `None` if the limits are reached.
     pub(super) async fn ask(&mut self, experiment: Experiment) -> Option<Observation> {
-        if let Some(tried) = self.tried.iter().find(|tried| tried.experiment.sends == experiment.sends) {
-            return (self.wavering.is_none()).then(|| tried.first.clone());
+        if let Some(index) = self.index_of(&experiment.sends) {
+            return self.wavering.is_none().then(|| self.tried[index].first.clone());
         }
         if self.is_over() || self.requests_left() == 0 {
             return None;
@@ -310,16 +314,16 @@ impl<'a> Lab<'a> {
         }
         let prepared = Prepared::of_probe(&probe.action, &self.target, self.timeout(), self.profile).await;
         let sends = match (prepared, probe.action) {
-            (Ok(prepared), _) => Sends::Http(Box::new(prepared)),
+            (Ok(prepared), _) => prepared.into(),
             (Err(_), action) => Sends::Action(action),
         };
-        if let Some(tried) = self.tried.iter().find(|tried| tried.experiment.sends == sends) {
-            return tried.series.last().copied();
+        if let Some(index) = self.index_of(&sends) {
+            return self.tried[index].series.last().copied();
         }
         let timeout = self.timeout().min(self.left().max(Duration::from_millis(100)));
         let observation = self.exchange(&sends, timeout).await;
         let change = "the probe as patched".to_owned();
-        self.note(Experiment::of(change, sends), observation.clone());
+        self.note(Experiment::new(change, sends), observation.clone());
         match observation.verdict {
             _ if observation.answered() => Some(true),
             Verdict::NotMeasured => None,
@@ -356,8 +360,7 @@ impl<'a> Lab<'a> {
 
     /// Records a new request.
     pub(super) fn note(&mut self, experiment: Experiment, observation: Observation) {
-        let known = self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends);
-        if let Some(index) = known {
+        if let Some(index) = self.index_of(&experiment.sends) {
             return self.note_again(index, &observation);
         }
         let answered = observation.answered();
@@ -400,12 +403,15 @@ impl<'a> Lab<'a> {
 }
 
 impl Tried {
+    /// How often the app answered successfully.
+    pub(super) fn succeeded(&self) -> usize {
+        self.series.iter().filter(|success| **success).count()
+    }
+
     fn into_trial(self) -> Trial {
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let succeeded = self.series.iter().filter(|success| **success).count();
         Trial {
             sent: count(self.series.len()),
-            succeeded: count(succeeded),
+            succeeded: count(self.succeeded()),
             plain: self.experiment.plain,
             ..tried(self.experiment.change, &self.first)
         }

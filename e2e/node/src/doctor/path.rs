@@ -11,7 +11,7 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab},
 };
-use crate::{probe::Prepared, request::escape_target};
+use crate::{probe::Prepared, request::{escape_target, split}};
 
 /// Customary health paths, best match for the probe first.
 fn usual(which: ProbeKind) -> [&'static str; 3] {
@@ -231,11 +231,7 @@ pub(super) fn with_these(prepared: &Prepared, headers: &[(&str, &str)]) -> Exper
 pub(super) fn with_headers(prepared: &Prepared, headers: &[(&str, &str)]) -> Prepared {
     let mut changed = prepared.clone();
     for (name, value) in headers {
-        match *name {
-            "Accept" => changed.request.accept = Some((*value).to_owned()),
-            "User-Agent" => changed.request.user_agent = Some((*value).to_owned()),
-            _ => changed.request.set(name, (*value).to_owned()),
-        }
+        changed.request.set(name, (*value).to_owned());
     }
     changed
 }
@@ -254,7 +250,7 @@ pub(super) fn with_target(prepared: &Prepared, target: &str) -> Prepared {
 
 /// Whether two targets differ only in their queries.
 pub(super) fn same_path(a: &str, b: &str) -> bool {
-    a.split('?').next() == b.split('?').next()
+    split(a).0 == split(b).0
 }
 
 /// Whether a target has bytes that some servers refuse: not allowed by RFC 3986, or needlessly escaped, parameters of the path, or dots that lead
@@ -274,11 +270,6 @@ fn with_unlisted_query(target: &str) -> String {
     let (path, query) = split(target);
     let unlisted = if query.contains('=') { "unlisted=1" } else { "unlisted" };
     format!("{path}?{unlisted}")
-}
-
-/// Path and query.
-fn split(target: &str) -> (&str, &str) {
-    target.split_at(target.find('?').unwrap_or(target.len()))
 }
 
 /// The path without its parameters (RFC 3986, section 3.3): `/health;v=1`.

@@ -11,9 +11,11 @@ use e2e_plan::ProbeAction;
 use super::{
     Claim, Found,
     differences::{changes, named, of_this_host, take},
-    fix::Change,
+    fix::{Change, scheme},
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path, with_target},
+    protocol::of_tls,
+    quota::strangers,
 };
 use crate::{http::Route, probe::Prepared, sockets::sockets};
 
@@ -25,8 +27,8 @@ pub(super) const OTHER_SOURCES: usize = 3;
 impl Lab<'_> {
     /// Nothing listens on the probed port.
     pub(super) async fn of_no_listener(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
-        let to = |route| Sends::Http(Box::new(Prepared { route, ..prepared.clone() }));
-        return_first!(true => self.loopback(prepared.route.address, to));
+        let to = |route| Prepared { route, ..prepared.clone() }.into();
+        return_first!(self.loopback(prepared.route.address, to));
         if let Some(works) = self.case.known.works.clone() {
             let works = self.working(prepared, &works);
             let there = self.in_the_place_of(prepared, &works);
@@ -38,7 +40,7 @@ impl Lab<'_> {
                 !says_nothing => self.of_place_and_part(prepared, &there, &works, observation),
             );
         }
-        return_first!(true => self.another_port(prepared, observation));
+        return_first!(self.another_port(prepared, observation));
         self.wait_for_start().await
     }
 
@@ -127,16 +129,12 @@ impl Lab<'_> {
         if from != to && (self.is_the_apps(prepared).await || self.says_nothing(&experiment).await?) {
             return None;
         }
-        let secured = there.url.scheme == "https";
+        let secured = there.url.is_tls();
         let changes_scheme = there.url.scheme != prepared.url.scheme;
-        let scheme = |secured| if secured { "HTTPS" } else { "HTTP" };
         let with = more.as_ref().map_or(String::new(), |(what, _)| format!(" with {what}"));
         let (cause, flip, explanation) = if from == to {
             let flip = Flip::new(Axis::Scheme, scheme(!secured), scheme(secured));
-            let (cause, what) = match secured {
-                true => (Cause::PlainToTls, "the port speaks TLS and the probe does not"),
-                false => (Cause::TlsToPlain, "the probe speaks TLS and the port does not"),
-            };
+            let (cause, what) = of_tls(secured);
             let needs = if with.is_empty() { String::new() } else { format!(", and it succeeds only{with}") };
             (cause, flip, format!("{what}{needs}"))
         } else {
@@ -159,7 +157,7 @@ impl Lab<'_> {
         };
         let mut changes = Vec::new();
         changes.extend((from != to).then_some(Change::Port(to)));
-        changes.extend(changes_scheme.then(|| Change::Scheme(scheme(secured))));
+        changes.extend(changes_scheme.then(|| Change::Scheme(secured)));
         changes.extend(more.into_iter().flat_map(|(_, changes)| changes));
         self.prove_flip(cause, flip, explanation, changes, experiment).await
     }
@@ -184,8 +182,8 @@ impl Lab<'_> {
     /// Whether an answer beside that of the probe's port tells nothing of the path, since every path has it.
     async fn says_nothing(&mut self, experiment: &Experiment) -> Option<bool> {
         let first = &self.tried[0].first;
-        match &experiment.sends {
-            Sends::Http(there) if first.kind != Kind::Refused && first.followed.is_empty() => {
+        match experiment.http() {
+            Some(there) if first.kind != Kind::Refused && first.followed.is_empty() => {
                 self.answers_every_path(there).await
             }
             _ => Some(false),
@@ -200,7 +198,7 @@ impl Lab<'_> {
             if self.answers_every_path(&there).await? {
                 continue;
             }
-            return_first!(true => self.of_place(prepared, &there, observation));
+            return_first!(self.of_place(prepared, &there, observation));
         }
         None
     }
@@ -221,10 +219,10 @@ impl Lab<'_> {
     /// The same for a grpc probe of `service`. A connection alone does not show that a port is the right one.
     pub(super) async fn of_no_grpc_listener(&mut self, service: &str) -> Option<Found> {
         let declared = self.port();
-        return_first!(true => self.loopback(self.target.address(declared)?, Sends::Connection));
+        return_first!(self.loopback(self.target.address(declared)?, Sends::Connection));
         for (other, _) in self.other_ports() {
             let action = ProbeAction::Grpc { port: other, service: service.to_owned() };
-            let experiment = Experiment::of(format!("port {other}"), Sends::Action(action));
+            let experiment = Experiment::new(format!("port {other}"), Sends::Action(action));
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
@@ -253,7 +251,7 @@ impl Lab<'_> {
         candidates.retain(|candidate| *candidate != refused);
         candidates.dedup();
         for candidate in candidates {
-            let experiment = Experiment::of(format!("the probe sent to {candidate}"), to(Route::to(candidate)));
+            let experiment = Experiment::new(format!("the probe sent to {candidate}"), to(Route::to(candidate)));
             // Any answer proves a listener.
             if !matches!(self.ask(experiment.clone()).await?.kind, Kind::Response | Kind::Health | Kind::Connected) {
                 continue;
@@ -273,13 +271,11 @@ impl Lab<'_> {
 
     /// Another source address of this machine, the first few of them.
     pub(super) async fn another_source(&mut self, prepared: &Prepared, few: usize) -> Option<Found> {
-        for experiment in from_sources(prepared).into_iter().take(few) {
+        for (source, experiment) in from_sources(prepared).take(few) {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            return_first!(true => self.only_the_first(prepared, &experiment));
-            let Sends::Http(sent) = &experiment.sends else { return None };
-            let source = sent.route.source?;
+            return_first!(self.only_the_first(prepared, &experiment));
             let explanation =
                 format!("the app refuses requests from the probe's address and accepts them from {source}");
             let flip = Flip::new(Axis::Source, "the system's choice", source.to_string());
@@ -347,15 +343,12 @@ fn listens_on_loopback_alone(address: SocketAddr) -> bool {
     listeners.peek().is_some() && listeners.all(|socket| socket.local.ip().is_loopback())
 }
 
-/// The probe from other addresses of this machine, the first few of them.
-pub(super) fn from_sources(prepared: &Prepared) -> Vec<Experiment> {
-    let sources = sources(prepared.route.address.ip()).into_iter().take(OTHER_SOURCES);
-    sources
-        .map(|source| {
-            let route = Route { source: Some(source), ..prepared.route.clone() };
-            Experiment::new(format!("the probe from {source}"), Prepared { route, ..prepared.clone() })
-        })
-        .collect()
+/// The probe from other addresses of this machine.
+pub(super) fn from_sources(prepared: &Prepared) -> impl Iterator<Item = (IpAddr, Experiment)> {
+    sources(prepared.route.address.ip()).into_iter().map(move |source| {
+        let route = Route { source: Some(source), ..prepared.route.clone() };
+        (source, Experiment::new(format!("the probe from {source}"), Prepared { route, ..prepared.clone() }))
+    })
 }
 
 /// Whether the probe goes to a loopback address of IPv4: all of 127.0.0.0/8 belongs to this machine.
@@ -366,7 +359,7 @@ pub(super) fn of_loopback(prepared: &Prepared) -> bool {
 
 /// The probe from loopback addresses that have sent nothing yet.
 pub(super) fn from_strangers(prepared: &Prepared) -> Experiment {
-    Experiment::of("the probe from other loopback addresses", Sends::Stranger(Axis::Source, Box::new(prepared.clone())))
+    strangers(Axis::Source, "the probe from other loopback addresses", prepared)
 }
 
 /// Addresses of this machine that reach `destination`, without the system's default choice.
@@ -381,15 +374,11 @@ fn sources(destination: IpAddr) -> Vec<IpAddr> {
         socket.local_addr()
     });
     let chosen = own.map(|own| own.ip()).ok();
-    let mut found = own_addresses();
+    let mut found = local_addresses(&std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default());
     found.retain(|address| {
         Some(*address) != chosen && *address != destination && address.is_ipv4() == destination.is_ipv4()
     });
     found
-}
-
-fn own_addresses() -> Vec<IpAddr> {
-    local_addresses(&std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default())
 }
 
 /// The addresses that the kernel's routing table calls local: a line with the address, then one with `/32 host LOCAL`.

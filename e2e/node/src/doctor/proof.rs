@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Claim, Found,
+    Claim, Found, count,
     fix::Change,
     lab::{Experiment, Lab, Sends, Tried},
     quota::Newcomer,
@@ -56,7 +56,7 @@ impl Lab<'_> {
         for (side, experiments) in [(0, claim.fails), (1, claim.succeeds)] {
             for experiment in experiments {
                 self.ask(experiment.clone()).await?;
-                arms[side].extend(self.index_of(&experiment));
+                arms[side].extend(self.index_of(&experiment.sends));
             }
         }
         let mut turns = [0, 0];
@@ -93,8 +93,8 @@ impl Lab<'_> {
     }
 
     /// The place of a request among those that were sent.
-    pub(super) fn index_of(&self, experiment: &Experiment) -> Option<usize> {
-        self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends)
+    pub(super) fn index_of(&self, sends: &Sends) -> Option<usize> {
+        self.tried.iter().position(|tried| tried.experiment.sends == *sends)
     }
 
     /// Whether the probe keeps failing alike, often enough for a claim that its answer does not show by itself: that every client gets it. Sends
@@ -186,7 +186,7 @@ impl Lab<'_> {
     /// Repeats requests in parallel, which begin within `spread`. Returns whether each had its first outcome.
     async fn repeat_at_once(&mut self, order: &[usize], spread: Duration) -> bool {
         let within = self.timeout().min(self.left().saturating_sub(spread));
-        let pause = spread / u32::try_from(order.len()).unwrap_or(u32::MAX).max(1);
+        let pause = spread / count(order.len()).max(1);
         let lab = &*self;
         let repeats = order.iter().zip(0..).map(|(index, place)| async move {
             sleep(pause * place).await;
@@ -238,13 +238,13 @@ impl Lab<'_> {
         let changed = series.iter().position(|success| *success != series[0]).unwrap_or_default();
         let is_enough = |series: &[bool]| series.len() >= changed + SEEN || pattern(series) == Pattern::Wavers;
         self.repeat_until(index, is_enough).await;
-        let Tried { experiment, series, failure, .. } = &self.tried[index];
+        let tried = &self.tried[index];
         Some(Wavering {
-            change: experiment.change.clone(),
-            pattern: pattern(series),
-            sent: series.len(),
-            failures: series.iter().filter(|success| !**success).count(),
-            failure: failure.clone()?,
+            change: tried.experiment.change.clone(),
+            pattern: pattern(&tried.series),
+            sent: tried.series.len(),
+            failures: tried.series.len() - tried.succeeded(),
+            failure: tried.failure.clone()?,
         })
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::{
     Claim, Found,
     differences::{SAID_TLS, of_this_host, similar, with_host},
-    fix::Change,
+    fix::{Change, scheme},
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path, with_target, with_these},
     rounds::STARTED,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     greeting,
-    http::{Route, Url, host_of},
+    http::{Route, host_of},
     probe::Prepared,
     request::authority,
 };
@@ -35,19 +35,10 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// What resembles a PROXY header and is none: a server that answers behind it, too, answers anything, for example another path.
 pub(super) fn control(experiment: &Experiment) -> Option<Experiment> {
-    let Sends::Http(prepared) = &experiment.sends else { return None };
-    let mut spoilt = (**prepared).clone();
+    let mut spoilt = experiment.http()?.clone();
     let signature = if spoilt.route.preamble.starts_with(b"PROXY") { 2 } else { PROXY_2.len() - 19 };
     *spoilt.route.preamble.get_mut(signature)? = b'X';
     Some(Experiment::new(format!("{}, spoilt", experiment.change), spoilt))
-}
-
-/// A change of protocol, and its cause.
-struct Variant {
-    experiment: Experiment,
-    cause: Cause,
-    flip: Flip,
-    fix: Option<Change>,
 }
 
 impl Lab<'_> {
@@ -56,16 +47,15 @@ impl Lab<'_> {
         let mut variants = variants(prepared);
         if observation.kind == Kind::Response {
             // A server that expects a PROXY header does not answer without one.
-            variants.retain(|variant| variant.cause != Cause::ProxyProtocolExpected);
+            variants.retain(|(_, found)| found.cause != Cause::ProxyProtocolExpected);
         }
-        let answers = self.ask_all(variants.iter().map(|variant| variant.experiment.clone()).collect()).await;
-        let hit = variants.iter().zip(&answers).find(|(_, answer)| answer.answered());
-        if let Some((variant, _)) = hit {
-            return self.of_variant(variant).await;
+        let answers = self.ask_all(variants.iter().map(|(variant, _)| variant.clone()).collect()).await;
+        if let Some(hit) = answers.iter().position(Observation::answered) {
+            return self.of_variant(variants.swap_remove(hit)).await;
         }
         let speaks_http2 =
             |answer: &Observation| answer.spoke == Some(Protocol::Http2) || answer.http2 && answer.status.is_some();
-        let plain = prepared.url.scheme == "http";
+        let plain = !prepared.url.is_tls();
         let refuses = |answer: &&Observation| answer.wants_certificate && answer.tls_alert.is_some();
         if let Some(secured) = answers.iter().find(refuses).filter(|_| plain) {
             let alert = secured.tls_alert.clone().unwrap_or_default();
@@ -87,21 +77,20 @@ impl Lab<'_> {
     }
 
     /// The same request in another protocol succeeds, and not for another reason.
-    async fn of_variant(&mut self, variant: &Variant) -> Option<Found> {
-        let mut claim = Claim::of(variant.found(), variant.experiment.clone());
-        if let Some(control) = control(&variant.experiment) {
+    async fn of_variant(&mut self, (experiment, found): (Experiment, Found)) -> Option<Found> {
+        let fails = Vec::from_iter(control(&experiment));
+        for control in &fails {
             if self.ask(control.clone()).await?.answered() {
                 return None;
             }
-            claim.fails.push(control);
         }
-        self.prove(claim).await
+        self.prove(Claim { fails, ..Claim::of(found, experiment) }).await
     }
 
     /// The port speaks HTTP/2 over TLS, which gRPC's servers do.
     pub(super) async fn secured_health(&mut self, prepared: &Prepared) -> Option<Found> {
         let sends = Sends::Health { route: prepared.route.clone(), secured: true, authority: None };
-        let experiment = Experiment::of("a grpc probe of the same port over TLS", sends);
+        let experiment = Experiment::new("a grpc probe of the same port over TLS", sends);
         if self.ask(experiment.clone()).await?.kind != Kind::Health {
             return None;
         }
@@ -114,7 +103,7 @@ impl Lab<'_> {
     async fn health(&mut self, prepared: &Prepared) -> Option<Found> {
         let route = Route { http2: true, ..prepared.route.clone() };
         let sends = Sends::Health { route, secured: false, authority: None };
-        let experiment = Experiment::of("a grpc probe of the same port", sends);
+        let experiment = Experiment::new("a grpc probe of the same port", sends);
         let health = self.ask(experiment.clone()).await?;
         if health.kind != Kind::Health {
             return None;
@@ -160,7 +149,7 @@ impl Lab<'_> {
 
     /// Whether a server that refuses some connections, for example while it serves another, understands a greeting again and again.
     async fn understands(&mut self, greeting: &Experiment, protocol: Protocol) -> bool {
-        let Some(index) = self.index_of(greeting) else { return false };
+        let Some(index) = self.index_of(&greeting.sends) else { return false };
         let mut understood = 0;
         while understood < STARTED && !self.is_over() {
             match self.repeat(index).await.spoke == Some(protocol) {
@@ -188,9 +177,9 @@ impl Lab<'_> {
             _ => in_time.connect_ms.is_some().then(|| of_another_path(silence.last())),
         };
         let hit = silence.iter().position(Observation::answered);
-        let variants = variants(prepared);
+        let mut variants = variants(prepared);
         if let Some(index) = hit.filter(|index| *index < variants.len()) {
-            return self.of_variant(&variants[index]).await;
+            return self.of_variant(variants.swap_remove(index)).await;
         }
         if let Some(host) = self.hosts(prepared).into_iter().next().filter(|_| hit == Some(variants.len())) {
             return self.of_host(prepared, host, None).await;
@@ -198,7 +187,7 @@ impl Lab<'_> {
         if silence.iter().any(|answer| answer.spoke == Some(Protocol::Http2)) {
             return self.health(prepared).await;
         }
-        return_first!(true => self.refused_late(Sends::Http(Box::new(prepared.clone())), late));
+        return_first!(self.refused_late(prepared.clone().into(), late));
         self.not_http(prepared, in_time).await
     }
 
@@ -210,11 +199,11 @@ impl Lab<'_> {
         let hosts = [first, similar(&prepared.request.host)].into_iter();
         variants(prepared)
             .into_iter()
-            .map(|variant| variant.experiment)
+            .map(|(variant, _)| variant)
             .chain(hosts.map(|host| of_this_host(prepared, &host, None)))
             .chain([stranger, greetings(prepared, greeting::greeted())])
             // A plain port to which a redirect leads may wait for more than a handshake.
-            .chain((prepared.url.scheme == "http").then(|| with_these(prepared, &[SAID_TLS])))
+            .chain((!prepared.url.is_tls()).then(|| with_these(prepared, &[SAID_TLS])))
             // The last: it tells a path that waits from an app that does.
             .chain([of_this_path(prepared, UNSERVED)])
             .collect()
@@ -380,7 +369,7 @@ fn of_another_path(answer: Option<&Observation>) -> (String, &'static str) {
 fn greetings(prepared: &Prepared, of: Vec<Protocol>) -> Experiment {
     let names: Vec<String> = of.iter().map(Protocol::to_string).collect();
     let sends = Sends::Greetings { route: prepared.route.clone(), of };
-    Experiment::of(format!("greetings in {}", names.join(", ")), sends)
+    Experiment::new(format!("greetings in {}", names.join(", ")), sends)
 }
 
 /// The beginning of a text, as part of a sentence.
@@ -388,55 +377,45 @@ fn cut(text: &str) -> &str {
     text.char_indices().nth(60).map_or(text, |(end, _)| &text[..end])
 }
 
-impl Variant {
-    fn found(&self) -> Found {
-        let Flip { axis, from, to } = &self.flip;
-        let explanation = match self.cause {
-            Cause::PlainToTls => "the port speaks TLS and the probe does not".to_owned(),
-            Cause::TlsToPlain => "the probe speaks TLS and the port does not".to_owned(),
-            Cause::ProxyProtocolExpected => format!("the server expects {to} before the request"),
-            Cause::Http1ToHttp2Only => "the port speaks HTTP/2 instead of HTTP/1.1".to_owned(),
-            _ => format!("it fails with {axis} {from} and succeeds with {to}"),
-        };
-        Found::of_flip(self.cause, self.flip.clone(), explanation, self.fix.iter().cloned().collect())
+/// The cause where a request succeeds over TLS, or only without, and its words.
+pub(super) fn of_tls(secured: bool) -> (Cause, &'static str) {
+    match secured {
+        true => (Cause::PlainToTls, "the port speaks TLS and the probe does not"),
+        false => (Cause::TlsToPlain, "the probe speaks TLS and the port does not"),
     }
 }
 
-fn variants(prepared: &Prepared) -> Vec<Variant> {
-    let variant = |change: &str, prepared, cause, axis, from: &str, to: &str, fix| {
-        let flip = Flip { axis, from: from.to_owned(), to: to.to_owned() };
-        Variant { experiment: Experiment::new(format!("the probe {change}"), prepared), cause, flip, fix }
-    };
-    let to = |scheme: &str| Url { scheme: scheme.to_owned(), ..prepared.url.clone() };
+/// The probe in other protocols, and what a success of each means.
+fn variants(prepared: &Prepared) -> Vec<(Experiment, Found)> {
+    let by = |route| Prepared { route, ..prepared.clone() };
     let proxy = |header: &[u8], version: u8| {
-        let route = Route { preamble: header.to_vec(), ..prepared.route.clone() };
         let name = format!("a PROXY header of version {version}");
-        let prepared = Prepared { route, ..prepared.clone() };
-        variant(
-            &format!("behind {name}"),
-            prepared,
-            Cause::ProxyProtocolExpected,
-            Axis::ProxyHeader,
-            "none",
-            &name,
-            None,
-        )
+        let sent = by(Route { preamble: header.to_vec(), ..prepared.route.clone() });
+        let text = format!("the server expects {name} before the request");
+        let flip = Flip::new(Axis::ProxyHeader, "none", &name);
+        let found = Found::of_flip(Cause::ProxyProtocolExpected, flip, text, Vec::new());
+        (Experiment::new(format!("the probe behind {name}"), sent), found)
     };
     let proxies = [proxy(PROXY_1, 1), proxy(PROXY_2, 2)];
-    if prepared.url.scheme == "https" {
-        let plain = Prepared { url: to("http"), ..prepared.clone() };
-        let fix = Some(Change::Scheme("HTTP"));
-        let plain = variant("without TLS", plain, Cause::TlsToPlain, Axis::Scheme, "HTTPS", "HTTP", fix);
-        return [plain].into_iter().chain(proxies).collect();
+    let (secured, change) = match prepared.url.is_tls() {
+        true => (false, "the probe without TLS"),
+        false => (true, "the probe over TLS"),
+    };
+    let (cause, text) = of_tls(secured);
+    let flip = Flip::new(Axis::Scheme, scheme(!secured), scheme(secured));
+    let found = Found::of_flip(cause, flip, text, vec![Change::Scheme(secured)]);
+    let sent = Prepared { url: prepared.url.over_tls(secured), ..prepared.clone() };
+    let other = (Experiment::new(change, sent), found);
+    if !secured {
+        return [other].into_iter().chain(proxies).collect();
     }
-    let secured = Prepared { url: to("https"), ..prepared.clone() };
-    let route = Route { http2: true, ..prepared.route.clone() };
-    let http2 = Prepared { route, ..prepared.clone() };
-    let fix = Some(Change::Scheme("HTTPS"));
-    let secured = variant("over TLS", secured, Cause::PlainToTls, Axis::Scheme, "HTTP", "HTTPS", fix);
-    let http2 = variant("over HTTP/2", http2, Cause::Http1ToHttp2Only, Axis::Protocol, "HTTP/1.1", "HTTP/2", None);
+    let flip = Flip::new(Axis::Protocol, "HTTP/1.1", "HTTP/2");
+    let text = "the port speaks HTTP/2 instead of HTTP/1.1";
+    let found = Found::of_flip(Cause::Http1ToHttp2Only, flip, text, Vec::new());
+    let http2 = by(Route { http2: true, ..prepared.route.clone() });
+    let http2 = (Experiment::new("the probe over HTTP/2", http2), found);
     // A server that reads lines waits for the end of a handshake's: the last.
-    proxies.into_iter().chain([http2, secured]).collect()
+    proxies.into_iter().chain([http2, other]).collect()
 }
 
 fn is_dns_name(name: &str) -> bool {

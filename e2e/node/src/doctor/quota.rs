@@ -14,7 +14,7 @@ use super::{
     differences::{of_this_host, similar},
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path},
-    place::{from_sources, from_strangers, of_loopback},
+    place::{OTHER_SOURCES, from_sources, from_strangers, of_loopback},
     rounds::STARTED,
     stranger::may_name_a_client,
 };
@@ -59,7 +59,7 @@ impl Lab<'_> {
     /// Proves a claim about a header with other values of it, too: all of them are accepted, or none is. What picks one of two replicas by the
     /// header accepts half of them.
     pub(super) async fn prove_for_other_values(&mut self, found: Found, with: Experiment) -> Option<Found> {
-        let Sends::Http(sent) = &with.sends else { return None };
+        let sent = with.http()?;
         let own = self.prepared.as_ref().map_or(&[][..], |prepared| &prepared.request.headers);
         let is_new = |header: &&(String, String)| !own.contains(header) && may_name_a_client(&header.0);
         let names: Vec<&str> = sent.request.headers.iter().filter(is_new).map(|(name, _)| name.as_str()).collect();
@@ -110,8 +110,8 @@ impl Lab<'_> {
         if observation.headers.iter().any(|header| is_of_rates(&header.name)) {
             return true;
         }
-        match from_sources(prepared).into_iter().next() {
-            Some(newcomer) => self.ask(newcomer).await.is_some_and(|answer| answer.answered()),
+        match from_sources(prepared).next() {
+            Some((_, newcomer)) => self.ask(newcomer).await.is_some_and(|answer| answer.answered()),
             None => false,
         }
     }
@@ -172,11 +172,10 @@ impl Lab<'_> {
 
     /// A limit, if a request that differs only by chance from the probe succeeds until its quota is used up.
     pub(super) async fn by_its_quota(&mut self, experiment: &Experiment) -> Option<Found> {
-        let index = self.index_of(experiment)?;
+        let index = self.index_of(&experiment.sends)?;
         let is_limited = !self.outlasts_a_quota(index).await;
         // Nothing but its own series tells this request from one that fails at random.
-        let accepted = self.tried[index].series.iter().filter(|success| **success).count();
-        if is_limited && accepted >= STARTED { self.of_a_quota(index).await } else { None }
+        if is_limited && self.tried[index].succeeded() >= STARTED { self.of_a_quota(index).await } else { None }
     }
 
     /// Repeats the request that succeeds, unless its answers are slow: a quota that it has for itself runs out, a rule about it does
@@ -193,7 +192,7 @@ impl Lab<'_> {
 
     /// The request succeeded and then failed like the probe: its quota is used up, if it stays so.
     async fn of_a_quota(&mut self, index: usize) -> Option<Found> {
-        let accepted = self.tried[index].series.iter().filter(|success| **success).count();
+        let accepted = self.tried[index].succeeded();
         let status = self.tried[0].first.status?;
         for _ in 0..STARTED {
             let answer = self.repeat(index).await;
@@ -238,12 +237,9 @@ fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
         (Cause::SourceBlocked, _) if of_loopback(prepared) => vec![from_strangers(prepared)],
         (Cause::SourceBlocked | Cause::MissingHeader, _) => {
             let claimed = found.flip.as_ref().map(|flip| flip.to.clone());
-            let source = |one: &Experiment| match &one.sends {
-                Sends::Http(sent) => sent.route.source.map(|source| source.to_string()),
-                _ => None,
-            };
             // Not the one that the claim is about.
-            from_sources(prepared).into_iter().filter(|newcomer| source(newcomer) != claimed).collect()
+            let others = from_sources(prepared).take(OTHER_SOURCES).filter(|(source, _)| Some(source.to_string()) != claimed);
+            others.map(|(_, newcomer)| newcomer).collect()
         }
         (Cause::HeaderRefused, Some(axis @ Axis::UserAgent)) => {
             let of = prepared.request.user_agent.as_deref()?;
@@ -261,5 +257,5 @@ fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
 
 /// A request as many clients send it, each with another value of what `axis` is about.
 pub(super) fn strangers(axis: Axis, change: &str, prepared: &Prepared) -> Experiment {
-    Experiment::of(change, Sends::Stranger(axis, Box::new(prepared.clone())))
+    Experiment::new(change, Sends::Stranger(axis, Box::new(prepared.clone())))
 }

@@ -9,11 +9,14 @@ use super::{
     Found,
     differences::{SAID_TLS, of_this_host, with_host},
     fix::Change,
-    lab::{Experiment, Lab, Sends},
+    lab::{Experiment, Lab},
     path::{of_this_path, with_headers, with_these},
     words::reason,
 };
-use crate::{http::Route, probe::Prepared};
+use crate::{
+    http::{Route, Url},
+    probe::Prepared,
+};
 
 impl Lab<'_> {
     /// A redirect to another host is a success to a kubelet. Asked under that host, the app may be broken.
@@ -30,7 +33,7 @@ impl Lab<'_> {
         }
         let asked = with_host(prepared, &there.authority());
         let change = format!("the probe where the redirect leads, with Host {}", there.authority());
-        let experiment = Experiment::new(change, asked);
+        let experiment = Experiment::new(change, asked.clone());
         let behind = self.ask(experiment.clone()).await?;
         // Another redirect tells nothing about the app behind it, and a refusal may be that of an app which does not serve this host.
         if behind.success() || behind.status.is_some_and(|status| status < 500) {
@@ -42,9 +45,8 @@ impl Lab<'_> {
             return None;
         }
         // There the app is asked behind TLS, without which it may refuse.
-        if there.scheme == "https" && prepared.url.scheme == "http" {
-            let Sends::Http(asked) = &experiment.sends else { return None };
-            let secured = with_headers(asked, &[SAID_TLS]);
+        if there.is_tls() && !prepared.url.is_tls() {
+            let secured = with_headers(&asked, &[SAID_TLS]);
             let change = format!("{} and {}: {}", experiment.change, SAID_TLS.0, SAID_TLS.1);
             if self.ask(Experiment::new(change, secured)).await?.success() {
                 return None;
@@ -88,9 +90,7 @@ impl Lab<'_> {
         }
         let all_lead_to_tls = observation.followed.iter().all(|url| url.starts_with("https://"));
         let cause = if all_lead_to_tls { Cause::RedirectToHttps } else { cause };
-        return_first!(
-            true => self.said_to_speak_tls(prepared, cause, told(" without a header that reports TLS")),
-        );
+        return_first!(self.said_to_speak_tls(prepared, cause, told(" without a header that reports TLS")));
         self.keeps_failing().await.then(|| Found::of_everyone(Cause::RedirectElsewhere, told("")))
     }
 
@@ -120,16 +120,15 @@ impl Lab<'_> {
             return None;
         }
         let text = format!("{goes_on}, unless a header reports TLS");
-        return_first!(true => self.said_to_speak_tls(prepared, Cause::RedirectToHttps, text));
+        return_first!(self.said_to_speak_tls(prepared, Cause::RedirectToHttps, text));
         if !self.leads_to_tls() {
             return None;
         }
         // The redirect's own port has had its chance.
         for (port, address) in self.other_ports().into_iter().filter(|(port, _)| *port != last.port()) {
-            let mut there = Prepared { route: Route::to(address), ..prepared.clone() };
-            "https".clone_into(&mut there.url.scheme);
-            there.url.explicit_port = Some(port);
-            return_first!(true => self.of_place(prepared, &there, observation));
+            let url = Url { explicit_port: Some(port), ..prepared.url.over_tls(true) };
+            let there = Prepared { url, route: Route::to(address), ..prepared.clone() };
+            return_first!(self.of_place(prepared, &there, observation));
         }
         let is_dead_end = match observation.kind {
             Kind::Refused | Kind::Unreachable | Kind::Unsupported | Kind::Tls => true,

@@ -81,7 +81,7 @@ async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observ
     let is_redirected = !observation.followed.is_empty();
     if observation.wants_certificate && observation.status.is_none() {
         let told = lab.with_alert(observation).await;
-        return_first!(true => lab.client_certificate(&told));
+        return_first!(lab.client_certificate(&told));
     }
     match observation.kind {
         Kind::Unsupported if !is_redirected => None,
@@ -111,7 +111,7 @@ async fn of_works(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observat
     // A port that answers may have a reason of its own, which another place would hide.
     if observation.kind == Kind::Response && works.route.address.port() != prepared.route.address.port() {
         let hosts = lab.hosts(prepared);
-        return_first!(true => lab.another_host(prepared, &hosts, &mut Vec::new()));
+        return_first!(lab.another_host(prepared, &hosts, &mut Vec::new()));
     }
     let before = lab.begin_with_works();
     let experiment = Experiment::new(WORKS, works.clone());
@@ -155,7 +155,7 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     let is_unserved = matches!(status, 404 | 405);
     return_first!(
         true => lab.another_host(prepared, &hosts[usize::from(is_tried)..], &mut seen),
-        prepared.url.scheme == "https" && is_refusal => lab.server_name(prepared, observation),
+        prepared.url.is_tls() && is_refusal => lab.server_name(prepared, observation),
         is_refusal => lab.any_certificate(prepared, observation),
         true => lab.odd_path(prepared, observation),
     );
@@ -190,7 +190,7 @@ async fn of_no_response(
     hosts: &[String],
 ) -> Option<Found> {
     return_first!(
-        prepared.url.scheme == "https" => lab.server_name(prepared, observation),
+        prepared.url.is_tls() => lab.server_name(prepared, observation),
         true => lab.another_protocol(prepared, observation),
         true => lab.not_http(prepared, observation),
         true => lab.another_host(prepared, &hosts[1..], &mut Vec::new()),
@@ -224,7 +224,7 @@ async fn of_everyone(
     };
     // Without a patch, the request that is reserved for its check is free.
     lab.allowance += 1;
-    if let Some(elsewhere) = from_sources(prepared).into_iter().next() {
+    if let Some((_, elsewhere)) = from_sources(prepared).next() {
         lab.ask(elsewhere).await;
     }
     if lab.another_client_succeeded() {

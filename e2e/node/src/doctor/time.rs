@@ -61,7 +61,7 @@ impl Lab<'_> {
         let missed = Observation { followed, ..missed(prepared, &late, within) };
         self.note(Experiment::new(PROBE, prepared.clone()), missed.clone());
         self.note(Experiment::new(PROBE, prepared.clone()), in_time.clone());
-        self.note(patiently(Sends::Http(Box::new(prepared.clone()))), late.clone());
+        self.note(patiently(prepared.clone().into()), late.clone());
         for (variant, answer) in variants.into_iter().zip(&silence).chain(controls.into_iter().zip(&controlled)) {
             self.note(variant, answer.clone());
         }
@@ -81,9 +81,9 @@ impl Lab<'_> {
         if self.wavering.is_some() {
             return None;
         }
-        let (timeout, took) = (self.timeout(), late.total_ms / 1000.0);
-        let takes = seconds(Duration::from_secs_f64(took));
-        let text = format!("the right answer takes {takes}, but the probe waits only {}", seconds(timeout));
+        let (timeout, took) = (self.timeout(), late.took());
+        let text =
+            format!("the right answer takes {}, but the probe waits only {}", seconds(took), seconds(timeout));
         Some(Found::too_slow(took, timeout, text))
     }
 
@@ -112,7 +112,7 @@ impl Lab<'_> {
         if refused < FLIPS {
             return None;
         }
-        let took = seconds(Duration::from_secs_f64(late.total_ms / 1000.0));
+        let took = seconds(late.took());
         let says = late.grpc.clone().unwrap_or_else(|| "503".to_owned());
         let waits = seconds(self.timeout());
         let text = format!("the app answers {says} each time, once after {took}; the probe waits only {waits}");
@@ -148,7 +148,7 @@ impl Lab<'_> {
     /// The same for a grpc probe, which itself tries again until its timeout: refused connections are counted in its place.
     pub(super) async fn wait_for_listener(&mut self, port: u16) -> Option<Found> {
         let address = self.target.address(port)?;
-        let connection = Experiment::of("a connection", Sends::Connection(Route::to(address)));
+        let connection = Experiment::new("a connection", Sends::Connection(Route::to(address)));
         // The probe's own.
         let mut refused = 1;
         while self.case.known.may_be_starting && self.left() >= self.timeout() {
@@ -313,7 +313,7 @@ impl Lab<'_> {
             return None;
         }
         let waits = self.timeout() * WATCHED;
-        let last = self.exchange(&Sends::Http(Box::new(prepared.clone())), waits).await;
+        let last = self.exchange(&prepared.clone().into(), waits).await;
         if last.kind != Kind::Truncated {
             self.deadline = Instant::now() + self.timeout() * 11 / 10;
             return self.too_slow(&last).await;
@@ -344,7 +344,7 @@ fn may_pass(failure: &Observation) -> bool {
 
 /// The probe, with all remaining time.
 pub(super) fn patiently(sends: Sends) -> Experiment {
-    Experiment::of("the probe, still waiting for the answer", Sends::Patiently(Box::new(sends)))
+    Experiment::new("the probe, still waiting for the answer", Sends::Patiently(Box::new(sends)))
 }
 
 /// A kubelet's observation of a probe that was answered after its timeout.

@@ -6,7 +6,7 @@ use super::{
     lab::Lab,
     path::{UNSERVED, of_this_path},
 };
-use crate::probe::Prepared;
+use crate::{probe::Prepared, request::split};
 
 impl Lab<'_> {
     /// A path beside the probe's that no app serves; `None` if it cannot be asked for.
@@ -61,7 +61,7 @@ fn last_target(prepared: &Prepared, observation: &Observation) -> String {
 
 /// A path in the same directory that no app serves, with the same query.
 fn sibling(target: &str) -> String {
-    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let (path, query) = split(target);
     let (whole, slash) = path.strip_suffix('/').map_or((path, ""), |whole| (whole, "/"));
     let directory = whole.rsplit_once('/').map_or("", |(directory, _)| directory);
     let slash = if whole.is_empty() { "" } else { slash };

@@ -67,7 +67,7 @@ impl Exchange {
         let wire = connect(route, &shown).await?;
         self.phases.connect = Some(start.elapsed());
         self.heard = wire.heard();
-        if url.scheme != "https" {
+        if !url.is_tls() {
             return match route.http2 {
                 true => self.read_http2(wire, url, request, start).await,
                 false => self.read_http1(wire, request, &shown, start).await,
@@ -184,7 +184,7 @@ impl Exchange {
             body: match head {
                 Some(_) => excerpt(self.body()),
                 // Bytes that are not a response are shown escaped.
-                None if url.scheme != "https" => self.heard.bytes().escape_ascii().to_string(),
+                None if !url.is_tls() => self.heard.bytes().escape_ascii().to_string(),
                 None => String::new(),
             },
             connect_ms: connect.map(round_ms),
@@ -203,7 +203,7 @@ impl Exchange {
     /// The server's protocol by its first bytes, if unexpected. TLS hides the bytes.
     fn spoke(&self, url: &Url) -> Option<Protocol> {
         let spoke = recognised(&self.heard.bytes())?;
-        let expected = url.scheme == "https" && spoke == Protocol::Tls;
+        let expected = url.is_tls() && spoke == Protocol::Tls;
         (self.head().is_none() && !expected).then_some(spoke)
     }
 

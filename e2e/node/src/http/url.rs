@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::request::{authority, escape_target};
+use crate::request::{authority, escape_target, split};
 
 /// A URL, usually of http; a redirect may lead to any scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +25,22 @@ pub(crate) struct Joined {
 }
 
 impl Url {
+    pub(crate) fn is_tls(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    /// The same with another scheme.
+    pub(crate) fn over_tls(&self, secured: bool) -> Self {
+        Self { scheme: if secured { "https" } else { "http" }.to_owned(), ..self.clone() }
+    }
+
+    pub(crate) fn default_port(&self) -> u16 {
+        if self.is_tls() { 443 } else { 80 }
+    }
+
     /// The explicit port or the scheme's default.
     pub(crate) fn port(&self) -> u16 {
-        self.explicit_port.unwrap_or(if self.scheme == "https" { 443 } else { 80 })
+        self.explicit_port.unwrap_or(self.default_port())
     }
 
     /// The host and the port as written, for `Host`.
@@ -56,7 +69,7 @@ impl Url {
             None if location.starts_with(':') => return Err("missing protocol scheme".to_owned()),
             None => (self.scheme.clone(), location, false),
         };
-        let path = rest.split('?').next().unwrap_or_default();
+        let (path, _) = split(rest);
         if !absolute && path.split('/').next().is_some_and(|segment| segment.contains(':')) {
             return Err("first path segment in URL cannot contain colon".to_owned());
         }
@@ -69,7 +82,7 @@ impl Url {
             Some(rest) => {
                 let end = rest.find(['/', '?']).unwrap_or(rest.len());
                 let (host, explicit_port) = split_authority(&rest[..end])?;
-                check_escapes(rest[end..].split('?').next().unwrap_or_default())?;
+                check_escapes(split(&rest[end..]).0)?;
                 Self { scheme, host, explicit_port, target: escape_target(&rest[end..]) }
             }
             // `mailto:` and similar schemes have no host.
@@ -84,11 +97,7 @@ impl Url {
 
     /// A path or query relative to this URL's path, with dots resolved.
     fn resolve(&self, reference: &str) -> String {
-        let base = self.target.split('?').next().unwrap_or_default();
-        let (path, query) = match reference.split_once('?') {
-            Some((path, query)) => (path, format!("?{query}")),
-            None => (reference, String::new()),
-        };
+        let ((base, _), (path, query)) = (split(&self.target), split(reference));
         if path.is_empty() {
             let same = if query.is_empty() { self.target.as_str() } else { base };
             return format!("{same}{query}");

@@ -26,6 +26,11 @@ pub(crate) fn escape_target(path: &str) -> String {
     }
 }
 
+/// Path and query, which has its question mark.
+pub(crate) fn split(target: &str) -> (&str, &str) {
+    target.split_at(target.find('?').unwrap_or(target.len()))
+}
+
 /// `//name/path` reads as an authority and a path; the kubelet then overwrites the authority.
 fn without_authority(path: &str) -> &str {
     match path.strip_prefix("//") {
