@@ -6,9 +6,14 @@
 pub struct Random(u64);
 
 impl Random {
+    /// A stream of numbers that depends on the seed alone.
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// A stream of numbers that depends on the run's seed and on the client, so that clients differ and runs repeat.
     pub fn new(seed: u64, client: u32) -> Self {
-        let mut random = Self(seed);
+        let mut random = Self::seeded(seed);
         let mixed = random.number();
         Self(mixed ^ u64::from(client).wrapping_mul(INCREMENT))
     }
@@ -46,7 +51,7 @@ mod tests {
     #[test]
     fn is_splitmix64() {
         // The first numbers of the reference implementation for the state 1234567.
-        let mut random = Random(1_234_567);
+        let mut random = Random::seeded(1_234_567);
         assert_eq!(
             [random.number(), random.number(), random.number()],
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]

@@ -94,7 +94,7 @@ pub struct Observation {
     pub status: Option<u16>,
     /// The command's exit status (`exec`).
     pub exit_code: Option<i32>,
-    /// The answer of the health service or of gRPC itself: `SERVING`, `UNIMPLEMENTED` (`grpc`).
+    /// The answer of the health service or of gRPC itself: `SERVING`, `Unimplemented` (`grpc`).
     pub grpc: Option<String>,
     /// Whether the response came over HTTP/2, which a TLS server may choose.
     pub http2: bool,

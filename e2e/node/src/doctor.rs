@@ -1,5 +1,6 @@
 //! Finds a single change to a failing probe's request that turns failure into success, proves it both ways, and names the cause.
-//! Main function: [`diagnose`]. Only experiments name a cause; the text of a response is never interpreted.
+//! Main function: [`diagnose`]. Only experiments name a cause. Texts of responses are compared with each other, but not interpreted, except
+//! for the word `certificate` in a 400 of a server that has asked for one.
 
 /// Returns the first result of these experiments from the calling function. Those whose condition does not hold are not made, nor any
 /// after one with a result.
@@ -180,8 +181,8 @@ impl Found {
         Self { cause, flip: Some(flip), confirmed: false, explanation: explanation.into(), changes }
     }
 
-    /// The right answer took so many seconds, longer than the timeout.
-    fn too_slow(took: f64, timeout: Duration, explanation: String) -> Self {
+    /// The right answer took so long, longer than the timeout.
+    fn too_slow(took: Duration, timeout: Duration, explanation: String) -> Self {
         let enough = enough(took, timeout);
         let flip = Flip::new(Axis::Timeout, format!("{}s", timeout.as_secs_f64()), format!("{enough}s"));
         let changes = vec![fix::Change::Timeout(Duration::from_secs_f64(enough))];
@@ -227,7 +228,7 @@ fn tried(change: impl Into<String>, observation: &Observation) -> Trial {
 
 /// The result of a search, without secrets.
 fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, mut evidence: Vec<Trial>) -> Diagnosis {
-    let requests = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
+    let requests = count(evidence.len());
     let verdict = if observation.success() { Verdict::Success } else { Verdict::Failure };
     let fix = fix.or_else(|| found.is_none().then(|| fix::of_nothing(&observation, &evidence)).flatten());
     let (cause, flip, confirmed, explanation) = match found {
@@ -264,8 +265,12 @@ fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, m
 
 /// A timeout in seconds for an answer that takes so long: half as long again leaves room for a busier moment, and Kubernetes takes whole
 /// seconds.
-fn enough(took: f64, timeout: Duration) -> f64 {
-    (took * 1.5).ceil().max(timeout.as_secs_f64().floor() + 1.0)
+fn enough(took: Duration, timeout: Duration) -> f64 {
+    (took.as_secs_f64() * 1.5).ceil().max(timeout.as_secs_f64().floor() + 1.0)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// A time in seconds for people: `0.7 s`.

@@ -158,7 +158,7 @@ pub(super) async fn greet(route: &Route, protocols: &[Protocol], within: Duratio
 }
 
 async fn say(route: &Route, words: &[u8]) -> Option<Vec<u8>> {
-    let mut wire = http::connect(route, "").await.ok()?;
+    let (mut wire, _) = http::connect(route, "").await.ok()?;
     wire.write_all(words).await.ok()?;
     let mut heard = vec![0; HEARD];
     let count = wire.read(&mut heard).await.ok()?;

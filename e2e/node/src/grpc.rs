@@ -167,14 +167,14 @@ impl Call {
     }
 
     async fn dial_and_ask(&mut self, route: &Route, start: Instant) -> Result<(), Failure> {
-        let wire = http::connect(route, &self.shown).await?;
+        let (wire, heard) = http::connect(route, &self.shown).await?;
         self.phases.connect = Some(start.elapsed());
-        self.heard = wire.heard();
+        self.heard = heard;
         if !self.secured {
             return self.ask(wire, start).await;
         }
         let name = route.address.ip().to_string();
-        let (seen, secured) = http::handshake(wire, &name, &[b"h2"], &self.shown, route).await;
+        let (seen, secured) = http::handshake(wire, &name, &[b"h2"], &self.shown, route, &self.heard).await;
         self.wants_certificate = seen.wants_certificate;
         let Secured { stream, http2, .. } = secured?;
         match http2 {

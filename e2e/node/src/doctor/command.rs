@@ -5,6 +5,7 @@ mod variants;
 
 use std::time::Duration;
 
+use e2e_figures::Random;
 use e2e_kubelet::{
     diagnosis::{Cause, Diagnosis, Fix, Trial},
     observation::{Kind, Observation, Verdict},
@@ -18,7 +19,7 @@ use super::{
     Case, Found, concluded,
     fix::{self, Change},
     lab::PROBE,
-    rounds::{Coin, FLIPS, Pattern, SEEN, Side, pattern, sides},
+    rounds::{FLIPS, Pattern, SEEN, Side, coin, pattern, sides},
     script::{OF_BASH, negates, programs, script_in, starts_only, with_number},
     seconds, tried,
 };
@@ -46,7 +47,7 @@ pub async fn diagnose_command<R: Runtime>(case: &Case, runtime: &R, profile: &Pr
         let text = "not an exec probe";
         return concluded(Observation::new(Verdict::NotMeasured, Kind::Unsupported, text), None, None, Vec::new());
     };
-    let mut bench = Bench { case, runtime, profile, pod, command, trials: Vec::new(), coin: Coin::new() };
+    let mut bench = Bench { case, runtime, profile, pod, command, trials: Vec::new(), coin: coin() };
     let first = bench.run(PROBE, command.clone(), case.probe.timeout).await;
     let seen = match first.kind {
         _ if first.success() => bench.of_success().await,
@@ -86,7 +87,7 @@ struct Bench<'a, R> {
     command: &'a [String],
     /// The probe comes first.
     trials: Vec<Trial>,
-    coin: Coin,
+    coin: Random,
 }
 
 impl<R: Runtime> Bench<'_, R> {
@@ -188,13 +189,12 @@ impl<R: Runtime> Bench<'_, R> {
                 return Seen::Remark("the command is done in time on some runs and not on others".to_owned(), None);
             }
         }
-        let took = patient.total_ms / 1000.0;
         let start = match nothing.success() {
-            true => format!(", of which starting a process takes {:.2} s", nothing.total_ms / 1000.0),
+            true => format!(", of which starting a process takes {:.2} s", nothing.took().as_secs_f64()),
             false => String::new(),
         };
-        let text = format!("the command takes {took:.1} s{start}, and the probe waits for {}", seconds(within));
-        Seen::Cause(Found::too_slow(took, within, text))
+        let text = format!("the command takes {}{start}, and the probe waits for {}", seconds(patient.took()), seconds(within));
+        Seen::Cause(Found::too_slow(patient.took(), within, text))
     }
 
     async fn of_failure(&mut self, first: &Observation) -> Seen {

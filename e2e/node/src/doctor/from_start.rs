@@ -10,7 +10,7 @@ use e2e_kubelet::{
 use e2e_plan::ProbeKind;
 
 use super::{
-    Case, Found, concluded,
+    Case, Found, concluded, count,
     fix::{self, Change, USUAL_START},
     seconds, tried,
 };
@@ -59,7 +59,7 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
     };
     let (last_failure, first) = (&answers[last].1, answers[last + 1].0);
     let evidence = turns(answers);
-    let requests = u32::try_from(answers.len()).unwrap_or(u32::MAX);
+    let requests = count(answers.len());
     let probe = &case.probe;
     // The last probe before a kubelet gives up.
     let patience = start.startup.max(probe.initial_delay) + probe.period * probe.failure_threshold.saturating_sub(1);
@@ -100,7 +100,7 @@ fn not_yet(now: Diagnosis, answers: &[(Duration, Observation)]) -> Diagnosis {
         seconds(STEADY),
         seconds(*asked_for)
     );
-    let requests = u32::try_from(answers.len()).unwrap_or(u32::MAX);
+    let requests = count(answers.len());
     let observation = if last.success() { now.observation } else { last.clone() };
     Diagnosis { explanation, requests, ..concluded(observation, None, None, turns(answers)) }
 }

@@ -24,62 +24,62 @@ impl Lab<'_> {
                 return None;
             }
         }
-        match says {
+        let (cause, text) = match says {
             "NOT_SERVING" | "UNKNOWN" => {
-                let text = format!("the app reports {says} for {}", named(service));
-                let kills = self.case.which != ProbeKind::Readiness;
-                return_first!(kills && !service.is_empty() => self.without_service(Cause::Unavailable, service, port, &text));
-                self.unless_it_starts(Found::of_everyone(Cause::Unavailable, text), true).await
-            }
-            "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
-                let text = format!("the health service does not know {service}");
-                return_first!(self.without_service(Cause::UnknownService, service, port, &text));
-                self.unless_it_starts(Found::of_everyone(Cause::UnknownService, text), false).await
+                (Cause::Unavailable, format!("the app reports {says} for {}", named(service)))
             }
             "SERVICE_UNKNOWN" | "NotFound" => {
-                let text = "the health service does not know the server as a whole, about which a probe without a service asks";
-                self.unless_it_starts(Found::of_everyone(Cause::UnknownService, text), false).await
+                let which = match service {
+                    "" => "the server as a whole, about which a probe without a service asks",
+                    service => service,
+                };
+                (Cause::UnknownService, format!("the health service does not know {which}"))
             }
             "Unimplemented" => {
-                let text = "the server speaks gRPC but has no health service";
-                self.unless_it_starts(Found::of_everyone(Cause::NoHealthService, text), false).await
+                (Cause::NoHealthService, "the server speaks gRPC but has no health service".to_owned())
             }
             "Unauthenticated" => {
                 let text = "the health service requires credentials, and a kubelet's grpc probe sends none";
-                self.unless_it_starts(Found::of_everyone(Cause::MissingHeader, text), false).await
+                (Cause::MissingHeader, text.to_owned())
             }
             // It speaks HTTP/2, and its answer is still to come.
-            "" if observation.kind == Kind::Timeout && observation.http2 => {
-                let probe = patiently(Sends::Action(self.case.probe.action.clone()));
-                let late = self.exchange(&probe.sends, self.patience()).await;
-                self.note(probe, late.clone());
-                match self.too_slow(&late).await {
-                    Some(found) => Some(found),
-                    None => self.refused_late(Sends::Action(self.case.probe.action.clone()), &late).await,
-                }
-            }
-            "" => {
-                let address = self.target.address(port)?;
-                let sends = Sends::health(address, true, None);
-                let experiment = Experiment::new("the probe over TLS", sends);
-                let answer = self.ask(experiment.clone()).await?;
-                if answer.wants_certificate && answer.kind != Kind::Health {
-                    let text = "the port speaks TLS and requires a client certificate; a kubelet's grpc probe supports neither";
-                    return self
-                        .keeps_failing()
-                        .await
-                        .then(|| Found::of_everyone(Cause::ClientCertificateRequired, text));
-                }
-                if answer.kind != Kind::Health {
-                    self.remark = self.of_plain_http(port).await;
-                    return None;
-                }
-                let text = "the port speaks gRPC over TLS, which a kubelet's grpc probe does not support";
-                let flip = Flip::new(Axis::Scheme, "plain", "TLS");
-                self.prove_flip(Cause::GrpcOverTls, flip, text, Vec::new(), experiment).await
-            }
-            _ => None,
+            "" if observation.kind == Kind::Timeout && observation.http2 => return self.late_health().await,
+            "" => return self.secured(port).await,
+            _ => return None,
+        };
+        let is_refusal = cause == Cause::Unavailable;
+        let kills = self.case.which != ProbeKind::Readiness;
+        let is_of_service = !service.is_empty() && (cause == Cause::UnknownService || is_refusal && kills);
+        return_first!(is_of_service => self.without_service(cause, service, port, &text));
+        self.unless_it_starts(Found::of_everyone(cause, text), is_refusal).await
+    }
+
+    async fn late_health(&mut self) -> Option<Found> {
+        let action = Sends::Action(self.case.probe.action.clone());
+        let probe = patiently(action.clone());
+        let late = self.exchange(&probe.sends, self.patience()).await;
+        self.note(probe, late.clone());
+        match self.too_slow(&late).await {
+            Some(found) => Some(found),
+            None => self.refused_late(action, &late).await,
         }
+    }
+
+    /// The port speaks no HTTP/2 without TLS.
+    async fn secured(&mut self, port: u16) -> Option<Found> {
+        let experiment = Experiment::new("the probe over TLS", Sends::health(self.target.address(port)?, true, None));
+        let answer = self.ask(experiment.clone()).await?;
+        if answer.wants_certificate && answer.kind != Kind::Health {
+            let text = "the port speaks TLS and requires a client certificate; a kubelet's grpc probe supports neither";
+            let always = self.keeps_failing().await;
+            return always.then(|| Found::of_everyone(Cause::ClientCertificateRequired, text));
+        }
+        if answer.kind != Kind::Health {
+            self.remark = self.of_plain_http(port).await;
+            return None;
+        }
+        let text = "the port speaks gRPC over TLS, which a kubelet's grpc probe does not support";
+        self.prove_flip(Cause::GrpcOverTls, Flip::new(Axis::Scheme, "plain", "TLS"), text, Vec::new(), experiment).await
     }
 
     /// A server of several virtual hosts picks one by the authority, which is the pod's address in a probe.

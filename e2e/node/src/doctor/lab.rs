@@ -3,6 +3,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use e2e_figures::Random;
 use e2e_kubelet::{
     diagnosis::{Axis, Trial},
     observation::{Kind, Observation, Verdict},
@@ -12,7 +13,7 @@ use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{Case, count, fix, rounds::Coin, stranger, tried};
+use super::{Case, count, fix, rounds::coin, stranger, tried};
 use crate::{
     greeting::{self, STAGGER},
     grpc,
@@ -101,7 +102,7 @@ pub(super) struct Tried {
     /// Whether the app has failed with another status or answer than the first time, or with none in time.
     pub(super) varies: bool,
     /// The time of the quickest: the first may meet a cold app.
-    pub(super) quickest_ms: f64,
+    pub(super) quickest: Duration,
 }
 
 /// A probe under examination.
@@ -120,7 +121,7 @@ pub(super) struct Lab<'a> {
     pub(super) tried: Vec<Tried>,
     /// The one with different outcomes; it ends the search.
     pub(super) wavering: Option<usize>,
-    pub(super) coin: Coin,
+    pub(super) coin: Random,
     /// The results of the variants tried during the probe's timeout.
     pub(super) silence: Vec<Observation>,
     /// What a probe without a cause does not show by itself, and the remedy.
@@ -162,7 +163,7 @@ impl<'a> Lab<'a> {
             allowance: MAX_REQUESTS - 1,
             tried: Vec::new(),
             wavering: None,
-            coin: Coin::new(),
+            coin: coin(),
             silence: Vec::new(),
             remark: None,
         })
@@ -365,9 +366,9 @@ impl<'a> Lab<'a> {
         }
         let answered = observation.answered();
         let failure = (!answered).then(|| observation.clone());
-        let quickest_ms = observation.total_ms;
+        let quickest = observation.took();
         let series = vec![answered];
-        self.tried.push(Tried { experiment, first: observation, series, failure, varies: false, quickest_ms });
+        self.tried.push(Tried { experiment, first: observation, series, failure, varies: false, quickest });
     }
 
     pub(super) fn note_again(&mut self, index: usize, observation: &Observation) {
@@ -381,7 +382,7 @@ impl<'a> Lab<'a> {
         let counts = matches!(observation.kind, Kind::Response | Kind::Health | Kind::Timeout);
         tried.varies |= counts && !answered && said(observation) != said(&tried.first);
         tried.series.push(answered);
-        tried.quickest_ms = tried.quickest_ms.min(observation.total_ms);
+        tried.quickest = tried.quickest.min(observation.took());
         if !answered && tried.failure.is_none() {
             tried.failure = Some(observation.clone());
         }

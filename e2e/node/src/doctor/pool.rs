@@ -12,9 +12,9 @@ use tokio::{
 };
 
 use super::{
-    Case, Found, concluded, fix,
+    Case, Found, concluded, count, fix,
     lab::{self, exchange},
-    rounds::{Coin, Side, sides},
+    rounds::{Side, coin, sides},
     tried,
 };
 use crate::probe::{Prepared, Profile, Target};
@@ -67,7 +67,7 @@ where
         return None;
     }
     let deadline = Instant::now() + LONGEST;
-    let order = sides(&mut Coin::new());
+    let order = sides(&mut coin());
     let (mut with, mut state) = (0, settled(&look, None, deadline).await?);
     let calm = state.waiting;
     for side in &order {
@@ -96,7 +96,7 @@ where
         order.len()
     );
     let found = Found { confirmed: true, ..Found::of_everyone(Cause::WaitsForPool, explanation) };
-    let sent = u32::try_from(with).unwrap_or(u32::MAX).saturating_mul(CALLERS as u32);
+    let sent = count(with).saturating_mul(CALLERS as u32);
     let rounds = Trial {
         change: format!("{CALLERS} of the probe at once, and none, as a coin decides"),
         plain: false,

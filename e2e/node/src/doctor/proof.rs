@@ -116,7 +116,7 @@ impl Lab<'_> {
 
     /// Whether the probe keeps failing, often enough for a claim that each of its answers shows by itself.
     pub(super) async fn keeps_failing(&mut self) -> bool {
-        if self.is_slow(&[0]) && Duration::from_secs_f64(self.tried[0].quickest_ms / 1000.0) < self.timeout() / 2 {
+        if self.is_slow(&[0]) && self.tried[0].quickest < self.timeout() / 2 {
             // The first may have met a cold app.
             self.again().await;
         }
@@ -162,8 +162,8 @@ impl Lab<'_> {
 
     /// Whether sequential repeats would take too long.
     fn is_slow(&self, indexes: &[usize]) -> bool {
-        let slowest = indexes.iter().map(|index| self.tried[*index].quickest_ms / 1000.0).fold(0.0, f64::max);
-        Duration::from_secs_f64(slowest) * ROUNDS > self.left()
+        let slowest = indexes.iter().map(|index| self.tried[*index].quickest).max().unwrap_or_default();
+        slowest * ROUNDS > self.left()
     }
 
     /// Repeats requests in this order, or in parallel if that would take too long. Returns whether each had its first outcome.

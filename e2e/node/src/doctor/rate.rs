@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e_kubelet::{diagnosis::RateMargin, observation::Observation};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Case, lab::exchange};
+use super::{Case, count, lab::exchange};
 use crate::probe::{Prepared, Profile, Target};
 
 /// A load that every app carries.
@@ -124,8 +124,7 @@ fn next(steps: &[Step]) -> Option<f64> {
 fn outcome(steps: &[Step]) -> Option<RateMargin> {
     let (holds_per_second, fails_per_second) = bracket(steps);
     let served = steps.iter().map(|step| step.served).reduce(f64::max)?;
-    let steps = u32::try_from(steps.len()).unwrap_or(u32::MAX);
-    Some(RateMargin { holds_per_second, fails_per_second, most_served_per_second: served, steps })
+    Some(RateMargin { holds_per_second, fails_per_second, most_served_per_second: served, steps: count(steps.len()) })
 }
 
 #[cfg(test)]

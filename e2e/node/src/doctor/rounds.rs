@@ -1,6 +1,8 @@
 //! The number of tests that a claim needs, and the pattern of a series of equal requests. Pure; derived in `docs/doctor.md`. Main
 //! items: [`sides`], [`pattern`].
 
+use e2e_figures::Random;
+
 /// The number of consecutive requests that must match a claim; a fair coin picks the side of each. A server that ignores the change
 /// matches each with a probability of at most one half, at any rate or order of failures: 2^-14 < 1/10,000.
 pub(super) const FLIPS: usize = 14;
@@ -27,35 +29,17 @@ pub(super) enum Side {
     Succeeds,
 }
 
-/// A fair coin (SplitMix64): no server may follow its order by accident, for example every other request.
-#[derive(Debug, Clone)]
-pub(super) struct Coin(u64);
-
-impl Coin {
-    /// A separate coin for each examination.
-    pub(super) fn new() -> Self {
-        Self::seeded(getrandom::u64().unwrap_or_else(|_| std::process::id().into()))
-    }
-
-    pub(super) fn seeded(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
+/// A fair coin, another one for each examination: no server may follow its order by accident, for example every other request.
+pub(super) fn coin() -> Random {
+    Random::seeded(getrandom::u64().unwrap_or_else(|_| std::process::id().into()))
 }
 
 /// The random order of a claim's sides.
-pub(super) fn sides(coin: &mut Coin) -> Vec<Side> {
+pub(super) fn sides(coin: &mut Random) -> Vec<Side> {
     let mut sides = Vec::with_capacity(FLIPS);
     let count = |sides: &[Side], wanted| sides.iter().filter(|side| **side == wanted).count();
     while sides.len() < FLIPS || count(&sides, Side::Fails) < EACH || count(&sides, Side::Succeeds) < EACH {
-        sides.push(if coin.next() & 1 == 0 { Side::Fails } else { Side::Succeeds });
+        sides.push(if coin.number() & 1 == 0 { Side::Fails } else { Side::Succeeds });
     }
     sides
 }
@@ -104,7 +88,7 @@ mod tests {
     use super::*;
 
     /// Whether a claim passes for a server that answers `outcome(n)` to its nth request, independent of the side.
-    fn holds(coin: &mut Coin, mut outcome: impl FnMut(usize) -> bool) -> bool {
+    fn holds(coin: &mut Random, mut outcome: impl FnMut(usize) -> bool) -> bool {
         sides(coin).into_iter().enumerate().all(|(n, side)| outcome(n) == (side == Side::Succeeds))
     }
 
@@ -122,17 +106,17 @@ mod tests {
     #[test]
     fn servers_that_pay_no_heed_are_found_out() {
         const CLAIMS: u32 = 1_000_000;
-        let mut coin = Coin::seeded(7);
-        let mut luck = Coin::seeded(11);
+        let mut coin = Random::seeded(7);
+        let mut luck = Random::seeded(11);
         let mut passed = 0;
         for claim in 0..CLAIMS {
             passed += u32::from(match claim % 2 {
                 0 => {
-                    let rate = luck.next();
-                    holds(&mut coin, |_| luck.next() > rate)
+                    let rate = luck.number();
+                    holds(&mut coin, |_| luck.number() > rate)
                 }
                 _ => {
-                    let (order, period) = (luck.next(), 2 + usize::try_from(luck.next() % 11).unwrap());
+                    let (order, period) = (luck.number(), 2 + usize::try_from(luck.number() % 11).unwrap());
                     holds(&mut coin, |n| order >> (n % period) & 1 == 0)
                 }
             });
@@ -142,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_is_true_holds() {
-        let mut coin = Coin::seeded(3);
+        let mut coin = Random::seeded(3);
         for _ in 0..1000 {
             let order = sides(&mut coin);
             let fails = order.iter().filter(|side| **side == Side::Fails).count();

@@ -67,7 +67,7 @@ fn as_words(command: &[String]) -> Vec<Meant> {
     let has_operator = words.iter().any(|word| is_operator(word));
     if has_operator || words.iter().any(|word| variable_at(word).is_some()) {
         let script = |word: fn(&str) -> String| {
-            let words: Vec<String> = words.iter().map(|item| quoted(&word(item))).collect();
+            let words: Vec<String> = words.iter().map(|item| shell_word(&word(item))).collect();
             shell(words.join(" "))
         };
         // The variables may be those of awk or Perl, to which a shell leaves nothing of them.
@@ -122,7 +122,7 @@ fn is_operator(word: &str) -> bool {
 }
 
 /// A word for a shell: in quotes that leave its variables, unless it is an operator.
-fn quoted(word: &str) -> String {
+fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     match is_operator(word) || !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_owned(),

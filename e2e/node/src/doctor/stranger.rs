@@ -3,9 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use e2e_figures::Random;
 use e2e_kubelet::diagnosis::Axis;
 
-use super::rounds::Coin;
+use super::rounds::coin;
 use crate::{probe::Prepared, request::as_written};
 
 /// Headers that name no client: nothing counts by them or picks a replica by them. All others may.
@@ -28,11 +29,11 @@ pub(super) fn may_name_a_client(name: &str) -> bool {
 
 /// The request from another loopback address, with a Host that no app knows, or with another `User-Agent` or other headers of the same form.
 pub(super) fn of(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
-    let mut random = Coin::new();
+    let mut random = coin();
     let mut changed = prepared.clone();
     match axis {
         Axis::Source => {
-            let [_, second, third, last, ..] = random.next().to_le_bytes();
+            let [_, second, third, last, ..] = random.number().to_le_bytes();
             // Never 127.0.x.y, where the probe is from.
             changed.route.source = Some(IpAddr::from([127, second | 1, third, last.clamp(1, 254)]));
         }
@@ -45,7 +46,7 @@ pub(super) fn of(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
             }
         }
         _ => {
-            let name = format!("u{:016x}.invalid", random.next());
+            let name = format!("u{:016x}.invalid", random.number());
             changed.request.host = as_written(&prepared.request.host, &name, port);
         }
     }
@@ -53,10 +54,10 @@ pub(super) fn of(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
 }
 
 /// Another value of the same form: an address of the same network, or other letters and digits at the end.
-fn another_value(value: &str, random: &mut Coin) -> String {
+fn another_value(value: &str, random: &mut Random) -> String {
     if let Ok(address) = value.parse::<Ipv4Addr>() {
         let [first, second, third, _] = address.octets();
-        let last = 1 + (random.next() % 254) as u8;
+        let last = 1 + (random.number() % 254) as u8;
         return Ipv4Addr::new(first, second, third, last).to_string();
     }
     let mut value = value.as_bytes().to_vec();
@@ -68,11 +69,11 @@ fn another_value(value: &str, random: &mut Coin) -> String {
             b'a'..=b'z' => (b'a', 26),
             _ => (b'A', 26),
         };
-        *byte = first + (random.next() % count) as u8;
+        *byte = first + (random.number() % count) as u8;
         changed += 1;
     }
     // One letter or digit alone has too few others.
-    let more = (changed..2).map(|_| b'0' + (random.next() % 10) as u8).collect::<Vec<_>>();
+    let more = (changed..2).map(|_| b'0' + (random.number() % 10) as u8).collect::<Vec<_>>();
     value.splice(end..end, more);
     String::from_utf8_lossy(&value).into_owned()
 }
@@ -93,7 +94,7 @@ mod tests {
     #[case("", "", "00")]
     #[case("Zoë", "", "Aaë")]
     fn another_value_has_the_same_form(#[case] value: &str, #[case] same: &str, #[case] form: &str) {
-        let mut random = Coin::seeded(1);
+        let mut random = Random::seeded(1);
         let values: Vec<String> = (0..20).map(|_| another_value(value, &mut random)).collect();
         let form_of = |letter: char| match letter {
             'a'..='z' => 'a',

@@ -1,12 +1,11 @@
 //! A probe that succeeds at rest and fails under load. Main function: [`diagnose_under_load`].
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use e2e_kubelet::{
     diagnosis::{Axis, Diagnosis, Fix, Flip, Trial},
     observation::Observation,
 };
-use futures_util::future::{Either, select};
 use tokio::time::sleep;
 
 use super::{Case, Found, concluded, enough, fix, lab::exchange, rate::recovers, seconds, tried};
@@ -34,13 +33,10 @@ pub async fn diagnose_under_load(
     let prepared = Prepared::of_probe(&case.probe.action, target, case.probe.timeout, profile).await;
     let (true, Ok(prepared)) = (at_rest.success(), prepared) else { return at_rest };
     let mut busy = Busy { within: case.probe.timeout, ..Busy::default() };
-    {
-        let probing = std::pin::pin!(busy.probe(target, &prepared));
-        match select(std::pin::pin!(load), probing).await {
-            // The probe in flight belongs to neither side.
-            Either::Left(((), _)) => {}
-            Either::Right((never, _)) => match never {},
-        }
+    tokio::select! {
+        // The probe in flight belongs to neither side.
+        () = load => {}
+        never = busy.probe(target, &prepared) => match never {},
     }
     let note = |answer: &Observation| busy.note("the probe after the load", answer);
     busy.recovered = recovers(target, &prepared, case.probe.timeout, RECOVERY, PAUSE, note).await;
@@ -59,11 +55,9 @@ struct Busy {
     recovered: bool,
 }
 
-/// Never constructed: probing continues until the load ends.
-enum Never {}
-
 impl Busy {
-    async fn probe(&mut self, target: &Target, prepared: &Prepared) -> Never {
+    /// Probes until the load ends.
+    async fn probe(&mut self, target: &Target, prepared: &Prepared) -> Infallible {
         loop {
             let strict = exchange(target, prepared.clone(), self.within).await;
             self.note("the probe under load", &strict);
@@ -82,16 +76,15 @@ impl Busy {
     fn judge(self, case: &Case, at_rest: Diagnosis, who: &str) -> Diagnosis {
         let failed: Vec<&Observation> = self.strict.iter().filter(|one| !one.success()).collect();
         let (sent, failures) = (self.strict.len(), failed.len());
-        let slowest = self.patient.iter().map(|one| one.total_ms / 1000.0).fold(0.0, f64::max);
-        let rest = at_rest.observation.total_ms / 1000.0;
+        let slowest = self.patient.iter().map(Observation::took).max().unwrap_or_default();
+        let rest = at_rest.observation.took().as_secs_f64();
         let mut evidence = at_rest.evidence;
         evidence.extend(self.trials);
         let (Some(first), true) = (failed.first().copied().cloned(), failures >= FAILURES) else {
             let explanation = format!("{failures} of {sent} probes failed under load ({who})");
             return Diagnosis { explanation, ..concluded(at_rest.observation, None, None, evidence) };
         };
-        let comes_late = self.patient.iter().all(Observation::success) && slowest > self.within.as_secs_f64();
-        let times = |time: f64| seconds(Duration::from_secs_f64(time));
+        let comes_late = self.patient.iter().all(Observation::success) && slowest > self.within;
         if !(comes_late && self.recovered) {
             let explanation = format!(
                 "of load: {failures} of {sent} probes failed under load ({who}), and {}",
@@ -102,7 +95,7 @@ impl Busy {
         let explanation = format!(
             "the right answer takes up to {} under load ({who}), and {:.3} s at rest: {failures} of {sent} probes \
              failed with a timeout of {}",
-            times(slowest),
+            seconds(slowest),
             rest,
             seconds(self.within)
         );

@@ -64,9 +64,9 @@ impl Exchange {
 
     async fn talk(&mut self, route: &Route, url: &Url, request: &HttpRequest, start: Instant) -> Result<(), Failure> {
         let shown = url.dialled();
-        let wire = connect(route, &shown).await?;
+        let (wire, heard) = connect(route, &shown).await?;
         self.phases.connect = Some(start.elapsed());
-        self.heard = wire.heard();
+        self.heard = heard;
         if !url.is_tls() {
             return match route.http2 {
                 true => self.read_http2(wire, url, request, start).await,
@@ -74,7 +74,7 @@ impl Exchange {
             };
         }
         let name = route.server_name.as_deref().unwrap_or(&url.host);
-        let (seen, secured) = tls::handshake(wire, name, &PROTOCOLS, &shown, route).await;
+        let (seen, secured) = tls::handshake(wire, name, &PROTOCOLS, &shown, route, &self.heard).await;
         self.tls = seen;
         let Secured { stream, http2, broken } = secured?;
         self.phases.tls = Some(start.elapsed());

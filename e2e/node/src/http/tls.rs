@@ -31,7 +31,7 @@ use tokio_rustls::{
 
 use super::{
     Route,
-    wire::{Failure, Wire},
+    wire::{Failure, Heard, Wire},
 };
 
 /// What Go's client says when a server does not speak TLS.
@@ -91,10 +91,11 @@ pub(crate) async fn handshake(
     protocols: &[&[u8]],
     shown_address: &str,
     route: &Route,
+    heard: &Heard,
 ) -> (Shown, Result<Secured, Failure>) {
     let own = route.certificate.then(certificate::self_signed).flatten();
     let client = Arc::new(Client { shown: Mutex::default(), tolerance: route.tolerance, own });
-    let secured = shake(wire, name, protocols, shown_address, &client).await;
+    let secured = shake(wire, name, protocols, shown_address, &client, heard).await;
     let shown = client.shown.lock().clone();
     (shown, secured)
 }
@@ -105,6 +106,7 @@ async fn shake(
     protocols: &[&[u8]],
     shown_address: &str,
     client: &Arc<Client>,
+    heard: &Heard,
 ) -> Result<Secured, Failure> {
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| Failure::new(Kind::InvalidRequest, format!("tls: {name:?} is not a server name")))?;
@@ -115,7 +117,6 @@ async fn shake(
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.client_auth_cert_resolver = Arc::clone(client) as _;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    let heard = wire.heard();
     match TlsConnector::from(Arc::new(config)).connect(name, wire).await {
         Ok(stream) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -1,29 +1,22 @@
 //! A TCP connection that keeps the first received bytes, and failures in Go's words. Main type: [`Wire`].
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{io, sync::Arc};
 
 use e2e_kubelet::observation::Kind;
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::AsyncWriteExt,
     net::{TcpSocket, TcpStream},
 };
+use tokio_util::io::InspectReader;
 
 use super::Route;
 
 /// Enough bytes to distinguish protocols.
 const REMEMBERED: usize = 128;
 
-#[derive(Debug)]
-pub(crate) struct Wire {
-    tcp: TcpStream,
-    heard: Heard,
-}
+/// A connection that says what it hears.
+pub(crate) type Wire = InspectReader<TcpStream, Box<dyn FnMut(&[u8]) + Send>>;
 
 /// The server's first bytes; they outlive the connection.
 #[derive(Debug, Clone, Default)]
@@ -38,12 +31,6 @@ impl Heard {
         let mut heard = self.0.lock();
         let room = REMEMBERED - heard.len().min(REMEMBERED);
         heard.extend_from_slice(&bytes[..room.min(bytes.len())]);
-    }
-}
-
-impl Wire {
-    pub(crate) fn heard(&self) -> Heard {
-        self.heard.clone()
     }
 }
 
@@ -69,9 +56,13 @@ impl Failure {
 }
 
 /// Connects; failures are in Go's words. `shown` is a kubelet's target address.
-pub(crate) async fn connect(route: &Route, shown: &str) -> Result<Wire, Failure> {
+pub(crate) async fn connect(route: &Route, shown: &str) -> Result<(Wire, Heard), Failure> {
     match open(route).await {
-        Ok(tcp) => Ok(Wire { tcp, heard: Heard::default() }),
+        Ok(tcp) => {
+            let heard = Heard::default();
+            let hears = heard.clone();
+            Ok((Wire::new(tcp, Box::new(move |bytes: &[u8]| hears.add(bytes))), heard))
+        }
         Err(error) => Err(Failure::new(kind_of(&error), format!("dial tcp {shown}: connect: {}", words_of(&error)))),
     }
 }
@@ -107,27 +98,4 @@ fn words_of(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     text.to_lowercase()
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
-        self.heard.add(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Broken, Head, MAX_BODY,
-    head::{fields, quoted},
+    head::{fields, go_quoted},
 };
 
 /// The limit of chunk headers and trailers (`maxLineLength` in net/http/internal/chunked.go, and the buffer's size).
@@ -47,7 +47,7 @@ impl Body {
         let chunked = match codings.as_slice() {
             [] => false,
             [one] if one.eq_ignore_ascii_case("chunked") => true,
-            [one] => return Err(format!("unsupported transfer encoding: {}", quoted(one.as_bytes()))),
+            [one] => return Err(format!("unsupported transfer encoding: {}", go_quoted(one.as_bytes()))),
             many => return Err(format!("too many transfer encodings: {}", list(many))),
         };
         let lengths: Vec<&str> = head.values("content-length").map(str::trim_ascii).collect();
@@ -61,7 +61,7 @@ impl Body {
             [first, ..] => {
                 let is_number = first.bytes().all(|b| b.is_ascii_digit());
                 let length = first.parse::<i64>().ok().filter(|_| is_number);
-                Some(length.ok_or_else(|| format!("bad Content-Length {}", quoted(first.as_bytes())))?)
+                Some(length.ok_or_else(|| format!("bad Content-Length {}", go_quoted(first.as_bytes())))?)
             }
         };
         if chunked {
@@ -69,7 +69,7 @@ impl Body {
                 ["Transfer-Encoding", "Trailer", "Content-Length"].iter().any(|name| name.eq_ignore_ascii_case(key))
             };
             if let Some(key) = head.values("trailer").flat_map(|value| value.split(',')).map(str::trim).find(refused) {
-                return Err(format!("bad trailer key {}", quoted(key.as_bytes())));
+                return Err(format!("bad trailer key {}", go_quoted(key.as_bytes())));
             }
         }
         Ok(match length {
@@ -194,7 +194,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, String> {
 
 /// Texts in quotes and brackets, as Go prints a list of them.
 fn list(texts: &[&str]) -> String {
-    let texts: Vec<String> = texts.iter().map(|text| quoted(text.as_bytes())).collect();
+    let texts: Vec<String> = texts.iter().map(|text| go_quoted(text.as_bytes())).collect();
     format!("[{}]", texts.join(" "))
 }
 

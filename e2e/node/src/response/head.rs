@@ -40,7 +40,7 @@ pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Header>, String> {
     let mut headers = Vec::new();
     while let Some(line) = lines.next().filter(|line| !line.is_empty()) {
         if !line.contains(&b':') {
-            return Err(format!("malformed MIME header: missing colon: {}", quoted(line)));
+            return Err(format!("malformed MIME header: missing colon: {}", go_quoted(line)));
         }
         let mut line = trimmed(line).to_vec();
         // Lines that begin with a blank continue the previous one.
@@ -73,7 +73,7 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
 /// Version and status code of a status line (`ReadResponse` in net/http/response.go).
 pub(super) fn status_of(line: &[u8]) -> Result<((u8, u8), u16), String> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let malformed = |what: &str, text: &[u8]| format!("malformed HTTP {what} {}", quoted(text));
+    let malformed = |what: &str, text: &[u8]| format!("malformed HTTP {what} {}", go_quoted(text));
     let Some(space) = line.iter().position(|&b| b == b' ') else {
         return Err(malformed("response", line));
     };
@@ -98,7 +98,7 @@ fn shown(text: &[u8]) -> String {
 }
 
 /// The same in quotes, as `strconv.Quote` writes it.
-pub(super) fn quoted(text: &[u8]) -> String {
+pub(super) fn go_quoted(text: &[u8]) -> String {
     let mut shown = String::from('"');
     for part in text[..text.len().min(MAX_SHOWN)].utf8_chunks() {
         for c in part.valid().chars() {

@@ -46,33 +46,30 @@ impl<R: Runtime> Bench<'_, R> {
             return None;
         }
         let lacks_interpreter = match rights.success() && line.success() {
+            false => None,
             true => {
                 let interpreter = self.run_in_time("whether its interpreter is there", asks(HAS_INTERPRETER)).await;
                 if interpreter.kind != Kind::Exited || interpreter.success() {
                     // The script itself could not start something.
                     return None;
                 }
-                format!("the container lacks the interpreter that the first line of {program} names")
+                Some(format!("the container lacks the interpreter that the first line of {program} names"))
             }
-            false => String::new(),
         };
         let with_sh = [&["sh".to_owned()], self.command].concat();
         let mut variant = self.variant(with_sh, Cause::CommandNotFound, String::new());
         if !self.run_in_time(&variant.change, variant.command.clone()).await.success() {
-            return match lacks_interpreter.is_empty() {
-                true => None,
-                false => self.of_lack(lacks_interpreter).await,
-            };
+            return self.of_lack(lacks_interpreter?).await;
         }
-        (variant.cause, variant.explanation) = match (rights.success(), line.success()) {
-            (true, true) => (Cause::CommandNotFound, format!("{lacks_interpreter}, and its sh runs the script")),
-            (true, false) => (
+        (variant.cause, variant.explanation) = match (lacks_interpreter, rights.success()) {
+            (Some(lack), _) => (Cause::CommandNotFound, format!("{lack}, and its sh runs the script")),
+            (None, true) => (
                 Cause::CommandWithoutShell,
                 format!(
                     "{program} has no first line that names its interpreter, such as `#!/bin/sh`, and the container's sh runs it"
                 ),
             ),
-            (false, _) => (
+            (None, false) => (
                 Cause::CommandWithoutShell,
                 format!("{program} may not be executed, and the container's sh runs it as a script"),
             ),

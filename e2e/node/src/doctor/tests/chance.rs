@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use e2e_figures::Random;
 use e2e_kubelet::{
     diagnosis::{Cause, Confidence},
     observation::{Kind, Observation, Verdict},
@@ -9,7 +10,7 @@ use e2e_kubelet::{
 
 use super::{POD, case};
 use crate::{
-    doctor::{examine, lab::Lab, rounds::Coin},
+    doctor::{examine, lab::Lab},
     probe::{Profile, Target},
 };
 
@@ -24,10 +25,6 @@ fn answer(status: u16) -> Observation {
     Observation { status: Some(status), ..Observation::new(verdict, Kind::Response, message) }
 }
 
-fn fraction(coin: &mut Coin) -> f64 {
-    (coin.next() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
 // A successful probe is repeated for a second, which need not pass.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_fails_at_random_is_flaky_and_nothing_else() {
@@ -37,18 +34,18 @@ async fn a_server_that_fails_at_random_is_flaky_and_nothing_else() {
     let profile = Profile::default();
     let (mut named, mut flaky) = (Vec::new(), 0);
     for examination in 0..EXAMINATIONS {
-        let mut luck = Coin::seeded(examination);
-        let rate = fraction(&mut luck);
-        let status = [400, 401, 403, 404, 500, 503][usize::try_from(luck.next() % 6).unwrap()];
+        let mut luck = Random::seeded(examination);
+        let rate = luck.fraction();
+        let status = [400, 401, 403, 404, 500, 503][usize::try_from(luck.number() % 6).unwrap()];
         let luck = Mutex::new(luck);
         let server = |_: &_| {
             let mut luck = luck.lock().unwrap_or_else(PoisonError::into_inner);
-            answer(if fraction(&mut luck) < rate { status } else { 200 })
+            answer(if luck.fraction() < rate { status } else { 200 })
         };
         let mut lab = Lab::new(&case, &target, &profile).await.unwrap();
         lab.simulated = Some(&server);
         // The same coins each time: of 120,000 examinations one named a false cause, so one run of the test in twenty would.
-        lab.coin = Coin::seeded(EXAMINATIONS + examination);
+        lab.coin = Random::seeded(EXAMINATIONS + examination);
         let diagnosis = examine(lab).await;
         flaky += u32::from(diagnosis.cause == Some(Cause::Flaky));
         // Where 99 of 100 fail, all of an examination's requests may: that everyone gets the same is then what was seen.
