@@ -239,9 +239,9 @@ mod tests {
 
     use super::*;
 
-    fn bytes(host: &str, port: u16, path: &str, headers: &[(&str, &str)]) -> String {
+    fn bytes(version: &str, host: &str, port: u16, path: &str, headers: &[(&str, &str)]) -> String {
         let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let request = HttpRequest::of_probe(host, port, path, &headers, &Profile::of_version("1.32")).unwrap();
+        let request = HttpRequest::of_probe(host, port, path, &headers, &Profile::of_version(version)).unwrap();
         String::from_utf8(request.bytes()).unwrap()
     }
 
@@ -249,29 +249,36 @@ mod tests {
     fn equals_the_recorded_probe() {
         let recorded = "GET /health HTTP/1.1\r\nHost: 10.96.1.207:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\n\
                         Connection: close\r\n\r\n";
-        assert_eq!(bytes("10.96.1.207", 80, "/health", &[]), recorded);
+        assert_eq!(bytes("1.32", "10.96.1.207", 80, "/health", &[]), recorded);
         assert_eq!(recorded.len(), 107);
     }
 
     #[rstest]
-    #[case::host_in_any_case(&[("hOST", "app.example"), ("Host", "second")], "Host: app.example\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: close\r\n")]
-    #[case::own_user_agent(&[("user-agent", "me/1")], "Host: 10.0.0.1:80\r\nUser-Agent: me/1\r\nAccept: */*\r\nConnection: close\r\n")]
-    #[case::no_user_agent(&[("User-Agent", "")], "Host: 10.0.0.1:80\r\nAccept: */*\r\nConnection: close\r\n")]
-    #[case::own_accept(&[("accept", "text/plain")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: text/plain\r\nConnection: close\r\n")]
-    #[case::no_accept(&[("Accept", "")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nConnection: close\r\n")]
-    #[case::sorted(&[("X-B", "2"), ("a-first", "1"), ("x-b", "3")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nA-First: 1\r\nAccept: */*\r\nX-B: 2\r\nX-B: 3\r\nConnection: close\r\n")]
-    #[case::own_close(&[("Connection", "close")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: close\r\n")]
-    #[case::own_keep_alive(&[("Connection", "keep-alive")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: keep-alive\r\nConnection: close\r\n")]
-    #[case::dropped(&[("Content-Length", "5"), ("Trailer", "x")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: close\r\n")]
-    #[case::bad_host(&[("Host", "a/b")], "Host: \r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: close\r\n")]
-    fn headers_are_written_as_go_writes_them(#[case] headers: &[(&str, &str)], #[case] expected: &str) {
+    #[case::host_in_any_case("1.32", &[("hOST", "app.example"), ("Host", "second")], "Host: app.example\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: close\r\n")]
+    #[case::own_user_agent("1.32", &[("user-agent", "me/1")], "Host: 10.0.0.1:80\r\nUser-Agent: me/1\r\nAccept: */*\r\nConnection: close\r\n")]
+    #[case::no_user_agent("1.32", &[("User-Agent", "")], "Host: 10.0.0.1:80\r\nAccept: */*\r\nConnection: close\r\n")]
+    #[case::own_accept("1.32", &[("accept", "text/plain")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: text/plain\r\nConnection: close\r\n")]
+    #[case::no_accept("1.32", &[("Accept", "")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nConnection: close\r\n")]
+    #[case::sorted("1.32", &[("X-B", "2"), ("a-first", "1"), ("x-b", "3")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nA-First: 1\r\nAccept: */*\r\nX-B: 2\r\nX-B: 3\r\nConnection: close\r\n")]
+    #[case::own_close("1.32", &[("Connection", "close")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: close\r\n")]
+    #[case::own_keep_alive("1.32", &[("Connection", "keep-alive")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: keep-alive\r\nConnection: close\r\n")]
+    #[case::dropped("1.32", &[("Content-Length", "5"), ("Trailer", "x")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: close\r\n")]
+    #[case::bad_host("1.32", &[("Host", "a/b")], "Host: \r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\nConnection: close\r\n")]
+    // Recorded from a kubelet of 1.20; see `e2e/run/tests/differential`. Before 1.26, names stay as they are declared.
+    #[case::declared_name("1.20", &[("host", "localhost:8000")], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.20\r\nAccept: */*\r\nhost: localhost:8000\r\nConnection: close\r\n")]
+    #[case::another_set("1.19+", &[], "Host: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.19+\r\nAccept-Encoding: gzip\r\nConnection: close\r\n")]
+    fn headers_are_written_as_go_writes_them(
+        #[case] version: &str,
+        #[case] headers: &[(&str, &str)],
+        #[case] expected: &str,
+    ) {
         let expected = format!("GET / HTTP/1.1\r\n{expected}\r\n");
-        assert_eq!(bytes("10.0.0.1", 80, "/", headers), expected);
+        assert_eq!(bytes(version, "10.0.0.1", 80, "/", headers), expected);
     }
 
     #[test]
     fn ipv6_stands_in_brackets() {
-        assert!(bytes("fd00::9", 8080, "/", &[]).contains("\r\nHost: [fd00::9]:8080\r\n"));
+        assert!(bytes("1.32", "fd00::9", 8080, "/", &[]).contains("\r\nHost: [fd00::9]:8080\r\n"));
         assert_eq!(authority("fe80::1%eth0", 80), "[fe80::1]:80");
     }
 
@@ -280,23 +287,5 @@ mod tests {
         let header = [("X-A".to_owned(), "1\r\nX-B: 2".to_owned())];
         let error = HttpRequest::of_probe("10.0.0.1", 80, "/", &header, &Profile::default()).unwrap_err();
         assert_eq!(error, r#"net/http: invalid header field value for "X-A""#);
-    }
-
-    /// Recorded from a kubelet of 1.20; see `e2e/run/tests/differential`.
-    #[test]
-    fn before_1_26_names_stay_as_they_are_declared() {
-        let headers = [("host".to_owned(), "localhost:8000".to_owned())];
-        let request = HttpRequest::of_probe("10.0.0.1", 80, "/", &headers, &Profile::of_version("1.20")).unwrap();
-        let expected = "GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.20\r\nAccept: */*\r\n\
-                        host: localhost:8000\r\nConnection: close\r\n\r\n";
-        assert_eq!(String::from_utf8(request.bytes()).unwrap(), expected);
-    }
-
-    #[test]
-    fn old_kubelets_send_another_set() {
-        let request = HttpRequest::of_probe("10.0.0.1", 80, "/", &[], &Profile::of_version("1.19+")).unwrap();
-        let expected = "GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.19+\r\nAccept-Encoding: gzip\r\n\
-                        Connection: close\r\n\r\n";
-        assert_eq!(String::from_utf8(request.bytes()).unwrap(), expected);
     }
 }

@@ -5,7 +5,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -15,18 +15,8 @@ use e2e_node::{
     poll::{self, Look},
     probe::Profile,
 };
+use probed::Program;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// A program that ends with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself, which the test has seen then.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A directory of a test's own, below the build's.
 fn directory(name: &str) -> PathBuf {
@@ -76,9 +66,8 @@ fn nginx() -> Option<PathBuf> {
     found
 }
 
-async fn listening(mut command: Command, address: SocketAddr) -> Running {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let running = Running(child.expect("the program starts"));
+async fn listening(mut command: Command, address: SocketAddr) -> Program {
+    let running = Program::start(&mut command).expect("the program starts");
     let connected = || async move {
         match tokio::net::TcpStream::connect(address).await {
             Ok(_) => Look::Done(()),

@@ -33,6 +33,14 @@ pub(super) fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
     }
 }
 
+/// Whether a case's request goes over TLS, its path and its headers.
+fn get(case: &mut Case) -> (&mut bool, &mut String, &mut Vec<(String, String)>) {
+    match &mut case.probe.action {
+        ProbeAction::HttpGet { https, path, headers, .. } => (https, path, headers),
+        _ => unreachable!("every case is an httpGet probe"),
+    }
+}
+
 /// A request that works at an address.
 fn works(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> WorkingRequest {
     let host = "localhost:8000".to_owned();
@@ -289,15 +297,33 @@ async fn a_path_that_waits_is_told_from_an_app_that_does(#[case] silent: &'stati
     assert!(diagnosis.explanation.contains(explanation), "{}", diagnosis.explanation);
 }
 
+/// A diagnosis of a server that is a function.
+async fn simulated(case: &Case, server: &lab::Simulated<'_>) -> Diagnosis {
+    let (target, profile) = (Target::new(POD, 8000, closed_port()), Profile::default());
+    let mut lab = Lab::new(case, &target, &profile).await.unwrap();
+    lab.simulated = Some(server);
+    super::examine(lab).await
+}
+
+/// A request that works may go to an address of IPv6, which is no server name.
+#[rstest]
+#[case("[::1]:8443", None)]
+#[case("app.example:8443", Some("app.example"))]
+#[tokio::test]
+async fn the_request_that_works_asks_for_its_server_by_name(#[case] host: &str, #[case] name: Option<&str>) {
+    let case = case(&[], Duration::from_secs(1));
+    let (target, profile) = (Target::new(POD, 8000, closed_port()), Profile::default());
+    let lab = Lab::new(&case, &target, &profile).await.unwrap();
+    let works = WorkingRequest { https: true, host: host.to_owned(), ..works(closed_port(), "/health", &[]) };
+    let working = lab.working(lab.prepared.as_ref().unwrap(), &works);
+    assert_eq!(working.route.server_name.as_deref(), name);
+}
+
 /// A server that sends its alert and closes with a reset, which arrives first two times of three.
 #[tokio::test]
 async fn an_alert_that_a_reset_takes_along_is_asked_for_again() {
     let mut case = case(&[], Duration::from_secs(1));
-    if let ProbeAction::HttpGet { https, .. } = &mut case.probe.action {
-        *https = true;
-    }
-    let target = Target::new(POD, 8000, closed_port());
-    let profile = Profile::default();
+    *get(&mut case).0 = true;
     let count = AtomicU32::new(0);
     let server = |_: &lab::Sends| {
         let alert = (count.fetch_add(1, Ordering::Relaxed) % 3 == 2).then(|| "certificate required".to_owned());
@@ -305,18 +331,13 @@ async fn an_alert_that_a_reset_takes_along_is_asked_for_again() {
         let observation = Observation::new(Verdict::Failure, kind, "");
         Observation { wants_certificate: true, tls_alert: alert, ..observation }
     };
-    let mut lab = Lab::new(&case, &target, &profile).await.unwrap();
-    lab.simulated = Some(&server);
-    let diagnosis = super::examine(lab).await;
+    let diagnosis = simulated(&case, &server).await;
     assert_eq!(diagnosis.cause, Some(Cause::ClientCertificateRequired), "{diagnosis:#?}");
 }
 
 /// A server of HTTP/2 that resets the connection after its first frame, which arrives every other time.
 #[tokio::test]
 async fn an_answer_that_a_reset_takes_along_takes_no_cause_away() {
-    let case = case(&[], Duration::from_secs(1));
-    let target = Target::new(POD, 8000, closed_port());
-    let profile = Profile::default();
     let count = AtomicU32::new(0);
     let server = |sends: &lab::Sends| match sends {
         lab::Sends::Http(sent) if sent.route.http2 => {
@@ -328,9 +349,7 @@ async fn an_answer_that_a_reset_takes_along_takes_no_cause_away() {
             Observation { spoke, ..Observation::new(Verdict::Failure, kind, "") }
         }
     };
-    let mut lab = Lab::new(&case, &target, &profile).await.unwrap();
-    lab.simulated = Some(&server);
-    let diagnosis = super::examine(lab).await;
+    let diagnosis = simulated(&case(&[], Duration::from_secs(1)), &server).await;
     assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::Http1ToHttp2Only), true), "{diagnosis:#?}");
 }
 

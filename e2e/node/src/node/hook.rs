@@ -82,32 +82,9 @@ fn answered(observation: &Observation) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
-
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
+    use probed::{Reply, Server, Speaks};
 
     use super::*;
-
-    /// Answers each connection's first words with an error of a server's, and passes the words on.
-    async fn server() -> (SocketAddr, tokio::sync::mpsc::Receiver<Vec<u8>>) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (tell, told) = tokio::sync::mpsc::channel(10);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut words = vec![0; 4096];
-                let length = stream.read(&mut words).await.unwrap_or_default();
-                words.truncate(length);
-                let answer = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
-                let _ = stream.write_all(answer).await;
-                let _ = tell.send(words).await;
-            }
-        });
-        (address, told)
-    }
 
     fn get(https: bool, port: u16, headers: &[(&str, &str)]) -> ProbeAction {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -116,15 +93,15 @@ mod tests {
 
     #[tokio::test]
     async fn any_answer_is_one_and_no_answer_is_a_failure() {
-        let (address, mut told) = server().await;
-        let (profile, target) = (Profile::default(), Target::new(address.ip(), 80, address));
+        let server = Server::speaking(Speaks::Anything, |_| Reply::status(500, "")).await;
+        let (profile, target) = (Profile::default(), Target::new(server.address.ip(), 80, server.address));
         for (https, headers, agent) in [
             (false, &[][..], format!("kube-lifecycle/{}", profile.version)),
             (false, &[("user-agent", "mine")][..], "mine".to_owned()),
         ] {
             let observation = send(&get(https, 80, headers), &target, &profile).await;
             assert_eq!(answered(&observation), Ok(()));
-            let request = String::from_utf8(told.recv().await.expect("a request")).expect("text");
+            let request = server.requests().pop().expect("a request");
             assert!(request.starts_with("GET /stop HTTP/1.1\r\n"), "{request}");
             assert!(request.contains(&format!("\r\nUser-Agent: {agent}\r\n")), "{request}");
         }

@@ -290,18 +290,9 @@ async fn a_server_that_waits_for_a_plain_request_lets_the_handshake_time_out() {
 #[case::another("-ERR unknown command\r\n", "tls: first record does not look like a TLS handshake")]
 #[tokio::test]
 async fn what_is_no_tls_is_a_failure(#[case] answer: &'static str, #[case] text: &str) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut hello = Vec::new();
-        tokio::io::AsyncReadExt::read_buf(&mut stream, &mut hello).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await.unwrap();
-    });
-    let observation = sent(&get_with(true, "Host", "app.example"), address).await;
+    let (observation, _) = seen_over_tls(Speaks::Anything, Reply::Bytes(answer.into())).await;
     let message = format!("Get \"https://10.244.0.9:8000/health\": {text}");
     assert_eq!((observation.kind, observation.message), (Kind::Tls, message));
-    server.await.unwrap();
 }
 
 #[rstest]

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use e2e_node::{
 };
 use e2e_plan::ProbeAction;
 use futures_util::StreamExt;
-use probed::{Reply, Server};
+use probed::{Program, Reply, Server};
 use serde::Deserialize;
 
 /// Go refuses a certificate for the syntax of a URI that nobody looks at here. A server with such a certificate succeeds here and fails
@@ -131,17 +131,6 @@ async fn hands_are_shaken_as_go_shakes_them() {
     assert!(played * 4 > cases.len() * 3, "only {played} of {} could be played", cases.len());
 }
 
-/// Ends with its case.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that ended by itself has been seen to.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn openssl(arguments: &[&str]) -> bool {
     Command::new("openssl").args(arguments).output().is_ok_and(|output| output.status.success())
 }
@@ -176,13 +165,12 @@ fn certificate(place: &Path, key: &Path, arguments: &str) -> Option<PathBuf> {
 }
 
 /// `openssl s_server` on a free port; `None` when it does not start with these arguments.
-async fn serving(key: &Path, certificate: &Path, arguments: &str) -> Option<(Running, u16)> {
+async fn serving(key: &Path, certificate: &Path, arguments: &str) -> Option<(Program, u16)> {
     let address = probed::closed_port();
     let mut command = Command::new("openssl");
     command.args(["s_server", "-www", "-quiet", "-accept", &address.to_string()]);
     command.arg("-key").arg(key).arg("-cert").arg(certificate).args(words(arguments));
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-    let mut running = Running(child);
+    let mut running = Program::start(&mut command).ok()?;
     let listens = poll::until("a listener", Duration::from_secs(10), Duration::from_millis(10), || {
         let has_ended = matches!(running.0.try_wait(), Ok(Some(_)));
         async move {

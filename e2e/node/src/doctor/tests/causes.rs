@@ -35,7 +35,7 @@ use tokio::{
 };
 
 use self::{confounders::confounders, fixtures::causes, patients::Patient, working::beside_works};
-use super::{POD, case, host, is_even, works};
+use super::{POD, case, get, host, is_even, works};
 use crate::{
     doctor::{Case, Known, WorkingRequest, diagnose, fix},
     probe::{Profile, Target},
@@ -181,7 +181,7 @@ async fn what_is_reset_beside_the_probe_makes_no_app_flaky() {
 
 #[tokio::test]
 async fn a_fix_that_takes_two_changes_names_both() {
-    let mut patient = patients::answers_anything("", b"GET /healthz ").await;
+    let mut patient = patients::answers_anything("", "GET /healthz ").await;
     patient.case.known.works = Some(works(patient.target.ports[&8000], "/healthz", &[]));
     let (diagnosis, _) = examine(&patient).await;
     assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::TlsToPlain), true), "{diagnosis:#?}");

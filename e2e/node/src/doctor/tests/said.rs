@@ -37,9 +37,7 @@ async fn a_path_that_may_be_hidden_is_said_to_get_another_answer(
     })
     .await;
     let mut case = case(&[], Duration::from_secs(1));
-    if let ProbeAction::HttpGet { path, .. } = &mut case.probe.action {
-        *path = target.to_owned();
-    }
+    *get(&mut case).1 = target.to_owned();
     let diagnosis = examine(&case, &[(8000, server.address)]).await;
     let said = format!(
         "GET {target} returns 404, but {other}, a path that no app serves, gets another answer ({what}): the app may know the path, and \

@@ -23,9 +23,7 @@ fn of_status(is_good: bool, status: u16) -> Reply {
 fn secretive(address: SocketAddr) -> Case {
     let headers = [("Authorization", "Bearer s3cret-pr0be"), ("Cookie", "session=s3cret-c00kie")];
     let mut case = case(&headers, Duration::from_secs(1));
-    if let ProbeAction::HttpGet { path, .. } = &mut case.probe.action {
-        *path = "/health?token=s3cret-qu3ry".to_owned();
-    }
+    *get(&mut case).1 = "/health?token=s3cret-qu3ry".to_owned();
     let headers = [("X-Api-Key", "s3cret-w0rks"), ("Authorization", "Basic s3cret=")];
     case.known.works = Some(works(address, "/health?token=s3cret-qu3ry", &headers));
     case

@@ -32,7 +32,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "a TLS port that answers 400 in plain text" => Cause::PlainToTls, |words|
             Patient::serving(Speaks::Tls, |_| Reply::status(200, "OK")).await;
         "a plain port that waits for the rest of a request" => Cause::TlsToPlain, |words| always(200, "OK").await.https();
-        "a plain port that answers 400 to a handshake" => Cause::TlsToPlain, |words| answers_anything(words, b"GET ").await;
+        "a plain port that answers 400 to a handshake" => Cause::TlsToPlain, |words| answers_anything(words, "GET ").await;
         "HTTP/2 without TLS" => Cause::Http1ToHttp2Only, |words| Patient::serving(Speaks::Http2, |_| Reply::status(200, "OK")).await;
         "a gRPC server" => Cause::Http1ToHttp2Only, |words| Patient::serving(Speaks::Grpc, |_| Reply::status(200, "OK")).await;
         "a PROXY header is expected" => Cause::ProxyProtocolExpected, |words|

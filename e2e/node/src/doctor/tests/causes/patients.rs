@@ -54,10 +54,7 @@ impl Patient {
     }
 
     pub(super) fn https(self) -> Self {
-        self.changed(|case| match &mut case.probe.action {
-            ProbeAction::HttpGet { https, .. } => *https = true,
-            _ => unreachable!("every case is an httpGet probe"),
-        })
+        self.changed(|case| *get(case).0 = true)
     }
 
     pub(super) fn grpc(self, service: &str) -> Self {
@@ -66,17 +63,11 @@ impl Patient {
     }
 
     pub(super) fn asking(self, asked: &str) -> Self {
-        self.changed(|case| match &mut case.probe.action {
-            ProbeAction::HttpGet { path, .. } => *path = asked.to_owned(),
-            _ => unreachable!("every case is an httpGet probe"),
-        })
+        self.changed(|case| *get(case).1 = asked.to_owned())
     }
 
     pub(super) fn sending(self, name: &str, value: &str) -> Self {
-        self.changed(|case| match &mut case.probe.action {
-            ProbeAction::HttpGet { headers, .. } => headers.push((name.to_owned(), value.to_owned())),
-            _ => unreachable!("every case is an httpGet probe"),
-        })
+        self.changed(|case| get(case).2.push((name.to_owned(), value.to_owned())))
     }
 
     /// Beside a request that works.
@@ -318,18 +309,13 @@ pub(super) async fn comes_and_goes() -> Patient {
 }
 
 /// A plain server that answers whatever comes with 400, handshakes included, a request that begins so with 200, and any other with 404.
-pub(super) async fn answers_anything(words: &'static str, good: &'static [u8]) -> Patient {
-    let patient = Patient::connected(move |mut stream| async move {
-        let mut bytes = Vec::new();
-        let _ = stream.read_buf(&mut bytes).await;
-        let status = match bytes.starts_with(b"GET ") {
-            true if bytes.starts_with(good) => 200,
-            true => 404,
-            false => 400,
-        };
-        let _ = stream.write_all(&response(status, words)).await;
-    });
-    patient.await.https()
+pub(super) async fn answers_anything(words: &'static str, good: &'static str) -> Patient {
+    let status = move |request: &Request| match request.starts_with("GET ") {
+        true if request.starts_with(good) => 200,
+        true => 404,
+        false => 400,
+    };
+    Patient::serving(Speaks::Anything, move |request| Reply::status(status(request), words)).await.https()
 }
 
 pub(super) async fn opens_later(speaks: Speaks, after: Duration) -> Patient {

@@ -61,7 +61,7 @@ pub(super) fn beside_works() -> Vec<(&'static str, Cause, Make)> {
             unless(404, words, |r| path(r) == "/api").await.beside(9000, all, "/health")
         };
         "a plain port and another path" => Cause::TlsToPlain, |words| {
-            let mut patient = answers_anything(words, b"GET /healthz ").await;
+            let mut patient = answers_anything(words, "GET /healthz ").await;
             patient.case.known.works = Some(works(patient.target.ports[&8000], "/healthz", &[]));
             patient
         };
