@@ -351,3 +351,31 @@ pub(super) fn named(axis: Axis, value: &str) -> String {
         (_, _) => format!("`{shown}`"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::{
+        doctor::tests::{POD, case},
+        probe::{Profile, Target},
+    };
+
+    #[rstest]
+    #[case("[::1]:8443", None)]
+    #[case("app.example:8443", Some("app.example"))]
+    #[tokio::test]
+    async fn the_request_that_works_asks_for_its_server_by_name(#[case] host: &str, #[case] name: Option<&str>) {
+        let address = probed::closed_port();
+        let (case, target) = (case(&[], Duration::from_secs(1)), Target::new(POD, 8000, address));
+        let profile = Profile::default();
+        let lab = Lab::new(&case, &target, &profile).await.unwrap();
+        let (host, target) = (host.to_owned(), "/health".to_owned());
+        let works = WorkingRequest { address, https: true, host, target, headers: Vec::new() };
+        let working = lab.working(lab.prepared.as_ref().unwrap(), &works);
+        assert_eq!(working.route.server_name.as_deref(), name);
+    }
+}

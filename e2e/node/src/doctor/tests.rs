@@ -305,20 +305,6 @@ async fn simulated(case: &Case, server: &lab::Simulated<'_>) -> Diagnosis {
     super::examine(lab).await
 }
 
-/// A request that works may go to an address of IPv6, which is no server name.
-#[rstest]
-#[case("[::1]:8443", None)]
-#[case("app.example:8443", Some("app.example"))]
-#[tokio::test]
-async fn the_request_that_works_asks_for_its_server_by_name(#[case] host: &str, #[case] name: Option<&str>) {
-    let case = case(&[], Duration::from_secs(1));
-    let (target, profile) = (Target::new(POD, 8000, closed_port()), Profile::default());
-    let lab = Lab::new(&case, &target, &profile).await.unwrap();
-    let works = WorkingRequest { https: true, host: host.to_owned(), ..works(closed_port(), "/health", &[]) };
-    let working = lab.working(lab.prepared.as_ref().unwrap(), &works);
-    assert_eq!(working.route.server_name.as_deref(), name);
-}
-
 /// A server that sends its alert and closes with a reset, which arrives first two times of three.
 #[tokio::test]
 async fn an_alert_that_a_reset_takes_along_is_asked_for_again() {
