@@ -193,7 +193,11 @@ impl<R: Runtime> Bench<'_, R> {
             true => format!(", of which starting a process takes {:.2} s", nothing.took().as_secs_f64()),
             false => String::new(),
         };
-        let text = format!("the command takes {}{start}, and the probe waits for {}", seconds(patient.took()), seconds(within));
+        let text = format!(
+            "the command takes {}{start}, and the probe waits for {}",
+            seconds(patient.took()),
+            seconds(within)
+        );
         Seen::Cause(Found::too_slow(patient.took(), within, text))
     }
 

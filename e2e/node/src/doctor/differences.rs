@@ -49,7 +49,8 @@ impl Lab<'_> {
     pub(super) fn hosts(&self, prepared: &Prepared) -> Vec<String> {
         let port = self.port();
         // A client leaves the default port out.
-        let host = |name: &str| if port == prepared.url.default_port() { name.to_owned() } else { authority(name, port) };
+        let host =
+            |name: &str| if port == prepared.url.default_port() { name.to_owned() } else { authority(name, port) };
         let names = ["localhost"].into_iter().chain(self.case.known.services.iter().map(String::as_str));
         let mut hosts: Vec<String> = self.case.known.works.iter().map(|works| works.host.clone()).collect();
         hosts.extend(names.chain(["127.0.0.1"]).map(host));

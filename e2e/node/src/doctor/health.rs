@@ -25,9 +25,7 @@ impl Lab<'_> {
             }
         }
         let (cause, text) = match says {
-            "NOT_SERVING" | "UNKNOWN" => {
-                (Cause::Unavailable, format!("the app reports {says} for {}", named(service)))
-            }
+            "NOT_SERVING" | "UNKNOWN" => (Cause::Unavailable, format!("the app reports {says} for {}", named(service))),
             "SERVICE_UNKNOWN" | "NotFound" => {
                 let which = match service {
                     "" => "the server as a whole, about which a probe without a service asks",
@@ -35,9 +33,7 @@ impl Lab<'_> {
                 };
                 (Cause::UnknownService, format!("the health service does not know {which}"))
             }
-            "Unimplemented" => {
-                (Cause::NoHealthService, "the server speaks gRPC but has no health service".to_owned())
-            }
+            "Unimplemented" => (Cause::NoHealthService, "the server speaks gRPC but has no health service".to_owned()),
             "Unauthenticated" => {
                 let text = "the health service requires credentials, and a kubelet's grpc probe sends none";
                 (Cause::MissingHeader, text.to_owned())

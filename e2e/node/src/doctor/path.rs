@@ -11,7 +11,10 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab},
 };
-use crate::{probe::Prepared, request::{escape_target, split}};
+use crate::{
+    probe::Prepared,
+    request::{escape_target, split},
+};
 
 /// Customary health paths, best match for the probe first.
 fn usual(which: ProbeKind) -> [&'static str; 3] {

@@ -51,7 +51,7 @@ impl Lab<'_> {
         }
         let answers = self.ask_all(variants.iter().map(|(variant, _)| variant.clone()).collect()).await;
         if let Some(hit) = answers.iter().position(Observation::answered) {
-            return self.of_variant(variants.swap_remove(hit)).await;
+            return self.of_protocol(variants.swap_remove(hit)).await;
         }
         let speaks_http2 =
             |answer: &Observation| answer.spoke == Some(Protocol::Http2) || answer.http2 && answer.status.is_some();
@@ -77,7 +77,7 @@ impl Lab<'_> {
     }
 
     /// The same request in another protocol succeeds, and not for another reason.
-    async fn of_variant(&mut self, (experiment, found): (Experiment, Found)) -> Option<Found> {
+    async fn of_protocol(&mut self, (experiment, found): (Experiment, Found)) -> Option<Found> {
         let fails = Vec::from_iter(control(&experiment));
         for control in &fails {
             if self.ask(control.clone()).await?.answered() {
@@ -179,7 +179,7 @@ impl Lab<'_> {
         let hit = silence.iter().position(Observation::answered);
         let mut variants = variants(prepared);
         if let Some(index) = hit.filter(|index| *index < variants.len()) {
-            return self.of_variant(variants.swap_remove(index)).await;
+            return self.of_protocol(variants.swap_remove(index)).await;
         }
         if let Some(host) = self.hosts(prepared).into_iter().next().filter(|_| hit == Some(variants.len())) {
             return self.of_host(prepared, host, None).await;

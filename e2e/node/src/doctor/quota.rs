@@ -238,7 +238,8 @@ fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
         (Cause::SourceBlocked | Cause::MissingHeader, _) => {
             let claimed = found.flip.as_ref().map(|flip| flip.to.clone());
             // Not the one that the claim is about.
-            let others = from_sources(prepared).take(OTHER_SOURCES).filter(|(source, _)| Some(source.to_string()) != claimed);
+            let others =
+                from_sources(prepared).take(OTHER_SOURCES).filter(|(source, _)| Some(source.to_string()) != claimed);
             others.map(|(_, newcomer)| newcomer).collect()
         }
         (Cause::HeaderRefused, Some(axis @ Axis::UserAgent)) => {

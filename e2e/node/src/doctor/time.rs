@@ -82,8 +82,7 @@ impl Lab<'_> {
             return None;
         }
         let (timeout, took) = (self.timeout(), late.took());
-        let text =
-            format!("the right answer takes {}, but the probe waits only {}", seconds(took), seconds(timeout));
+        let text = format!("the right answer takes {}, but the probe waits only {}", seconds(took), seconds(timeout));
         Some(Found::too_slow(took, timeout, text))
     }
 
