@@ -134,7 +134,7 @@ async fn django_with_allowed_hosts_is_the_same() {
 }
 
 /// Nginx with one server.
-async fn nginx_with(name: &str, server: impl Fn(&Path, SocketAddr) -> String) -> Option<(Running, SocketAddr)> {
+async fn nginx_with(name: &str, server: impl Fn(&Path, SocketAddr) -> String) -> Option<(Program, SocketAddr)> {
     let program = nginx()?;
     let place = directory(name);
     let address = probed::closed_port();
@@ -209,7 +209,7 @@ touch installed
 "#;
 
 /// A Tomcat that serves `/health`.
-async fn tomcat() -> Option<(Running, SocketAddr)> {
+async fn tomcat() -> Option<(Program, SocketAddr)> {
     let place = directory("tomcat");
     if !place.join("installed").exists() {
         let made = Command::new("sh").args(["-c", TOMCAT]).current_dir(&place).output().expect("there is a shell");
