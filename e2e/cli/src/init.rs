@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::Result;
-use e2e_plan::{ImageName, Plan, Pod, ProbeAction, ProbeKind, manifests::Sources};
+use e2e_plan::{ImageName, Plan, Pod, ProbeAction, manifests::Sources};
 use e2e_run::{CONFIG, Options, config::MANIFESTS, exit::ExitCode, planned};
 
 use self::dockerfiles::{Dockerfiles, Found};
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let path = project.root.join(CONFIG);
     if path.exists() {
-        return Err(BadInput(format!("{CONFIG} already exists; edit it, or move it away")).into());
+        return bad_input(format!("{CONFIG} already exists; edit it, or move it away"));
     }
     let planned = |sources| planned(project, sources);
     let (key, left_out, (plan, entrance)) = match &args.render {
@@ -160,8 +160,7 @@ fn first_path<'a>(plan: &'a Plan, service: &str) -> Option<&'a str> {
     let components = plan.components.iter().filter(|component| service.components.contains(&component.name));
     let containers = components.flat_map(|component| &component.pod.containers);
     let mut paths = containers.flat_map(|container| {
-        let probes = ProbeKind::ALL.into_iter().filter_map(|which| which.of(&container.probes));
-        probes.filter_map(|probe| match &probe.action {
+        container.probes.all().filter_map(|(_, probe)| match &probe.action {
             ProbeAction::HttpGet { path, port, host: None, .. } if is_reached(*port) => Some(path.as_str()),
             _ => None,
         })

@@ -8,8 +8,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use e2e_kubelet::shell::quoted;
 use e2e_node::poll::{Look, until};
+use e2e_plan::shell::quoted;
 use e2e_report::{
     command, env_vars,
     environment::Environment,

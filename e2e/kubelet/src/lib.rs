@@ -30,8 +30,9 @@ pub mod observation;
 pub mod predict;
 pub mod profile;
 pub mod protocol;
-pub mod shell;
 pub mod simulate;
 pub mod snapshot;
 pub mod status;
 pub mod worker;
+
+pub use e2e_plan::shell;

@@ -105,7 +105,7 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
             .map(|port| port.target_port)
             .collect();
         let may_serve = !targets.is_empty() || !plan.objects.iter().any(|object| object.kind == "Service");
-        let mut found = Findings { component, is_on_host, targets, may_serve, remarks: Vec::new() };
+        let mut found = Remarks { component, is_on_host, targets, may_serve, remarks: Vec::new() };
         component.pod.running_containers().for_each(|container| found.container(container, measured));
         component.pod.all_containers().for_each(|container| found.units(container));
         remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
@@ -131,7 +131,7 @@ fn place(container: &Container) -> String {
     format!("{}[{}]", if container.is_sidecar { "initContainers" } else { "containers" }, container.name)
 }
 
-struct Findings<'a> {
+struct Remarks<'a> {
     component: &'a Component,
     is_on_host: bool,
     /// The ports to which Services send traffic.
@@ -141,12 +141,12 @@ struct Findings<'a> {
     remarks: Vec<Remark>,
 }
 
-impl Findings<'_> {
+impl Remarks<'_> {
     fn add(&mut self, code: &str, severity: Severity, field: String, reason: String, fix: impl Into<String>) {
         self.remarks.push(Remark {
             code: code.to_owned(),
             severity,
-            workload: format!("{}/{}", self.component.kind, self.component.name),
+            workload: self.component.label(),
             source: self.component.source.to_string(),
             field,
             reason,

@@ -227,7 +227,7 @@ impl Timeline {
         if let Some(at) = self.crash_loop_at {
             let _ = write!(text, "; in CrashLoopBackOff at t = {}", seconds(at));
         }
-        let _ = write!(text, "; {}, {} at the end", counted(self.restarts.into(), "restart"), self.state);
+        let _ = write!(text, "; {}, {} at the end", counted(self.restarts, "restart"), self.state);
         text
     }
 }

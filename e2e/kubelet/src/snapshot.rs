@@ -207,7 +207,7 @@ impl Snapshot {
         let line = |(name, pod): (&String, &PodReport)| {
             let last = pod.all_events().into_iter().rfind(|event| event.reason != "Started");
             let last = last.map_or_else(String::new, |event| format!(", {}: {}", event.reason, event.message));
-            format!("{name} is {} with {}{last}", pod.status, counted(pod.restarts.into(), "restart"))
+            format!("{name} is {} with {}{last}", pod.status, counted(pod.restarts, "restart"))
         };
         let unready: Vec<_> = self.pods.iter().filter(|(_, pod)| !pod.ready).map(line).collect();
         unready.join("; ")
@@ -325,22 +325,30 @@ impl ContainerReport {
 
     /// A container in its initial state.
     pub fn declared(name: &str, probes: &Probes, reason: &str) -> Self {
-        let declared = ProbeKind::ALL.into_iter().filter(|which| which.of(probes).is_some());
         Self {
             name: name.to_owned(),
             is_sidecar: false,
             status: ContainerStatus::waiting(reason),
             terminations: Vec::new(),
             events: Vec::new(),
-            probes: declared.map(|which| (which, ProbeReport { sent: Some(0), ..ProbeReport::default() })).collect(),
+            probes: probes
+                .all()
+                .map(|(which, _)| (which, ProbeReport { sent: Some(0), ..ProbeReport::default() }))
+                .collect(),
         }
     }
 
-    /// Whether the kubelet killed any instance because of this probe.
+    /// How often the kubelet killed an instance because of this probe.
+    #[must_use]
+    pub fn kills_by(&self, which: ProbeKind) -> u64 {
+        let phrase = format!("{which} probe");
+        self.killings().filter(|event| event.message.contains(&phrase)).map(|event| u64::from(event.count)).sum()
+    }
+
+    /// Whether it did so at all.
     #[must_use]
     pub fn was_killed_by(&self, which: ProbeKind) -> bool {
-        let phrase = format!("{which} probe");
-        self.events.iter().any(|event| event.reason == "Killing" && event.message.contains(&phrase))
+        self.kills_by(which) > 0
     }
 
     /// Each kill with a known time, and the termination that followed.

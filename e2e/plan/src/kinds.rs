@@ -28,6 +28,10 @@ const PLANNED: &[(&str, &str, Role)] = &[
     ("Secret", "v1", Role::Secret),
 ];
 
+/// The kinds that run pods.
+pub(crate) const WITH_PODS: &[&str] =
+    &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob", "Pod"];
+
 /// The API versions of workloads that no current cluster has.
 const REMOVED: [&str; 3] = ["apps/v1beta1", "apps/v1beta2", "extensions/v1beta1"];
 
@@ -110,7 +114,7 @@ const OWN_KINDS: &[(&str, &[&str])] = &[
 ];
 
 /// The kinds of Kubernetes' own that belong to no namespace. Of other kinds a definition in the manifests or the cluster itself tells.
-const CLUSTER_SCOPED: &[&str] = &[
+const WITHOUT_NAMESPACE: &[&str] = &[
     "APIService",
     "CSIDriver",
     "CSINode",
@@ -153,7 +157,7 @@ pub fn is_own_group(group: &str) -> bool {
 
 /// Whether a kind of Kubernetes' own belongs to no namespace.
 pub(crate) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
-    is_own_group(group(api_version)) && CLUSTER_SCOPED.contains(&kind)
+    is_own_group(group(api_version)) && WITHOUT_NAMESPACE.contains(&kind)
 }
 
 /// What is said of a kind from which a program makes the objects of a cluster, and the remedy; none of other kinds.

@@ -33,6 +33,7 @@ mod read;
 pub mod references;
 mod release;
 mod services;
+pub mod shell;
 mod sort_out;
 mod stores;
 mod suggest;
@@ -69,7 +70,7 @@ pub use self::{
     places::{Line, Places},
     pod::{
         Binary, Container, EnvVar, Field, File, Mount, NodeResource, Pod, Port, Resources, Restart, Secret, Security,
-        Value, Volume, pod_name,
+        Value, Volume, pod_name, pod_names,
     },
     probe::{Probe, ProbeAction, ProbeKind, Probes},
     read::{Manifest, Objects},
@@ -268,6 +269,19 @@ pub struct Object {
 }
 
 impl Object {
+    /// `Kind/name`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+
+    /// Whether it takes part in the plan: of other objects the later one counts, with a warning.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        self.component.is_some()
+            || (self.group().is_empty() && ["Service", "ConfigMap", "Secret"].contains(&self.kind.as_str()))
+    }
+
     fn new(object: &Document, names: &Names) -> Self {
         let Document { kind, name, source, node, .. } = object;
         let component = names.get(&(kind.clone(), object.home().to_owned(), name.clone())).unwrap_or(name);
@@ -327,6 +341,12 @@ pub struct Component {
 }
 
 impl Component {
+    /// `Kind/name`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+
     /// The names of all those that come before it.
     pub fn earlier(&self) -> impl Iterator<Item = &String> {
         self.after.iter().chain(&self.depends_on)
@@ -344,8 +364,7 @@ pub struct CronJob {
 
 impl CronJob {
     fn new(job: Component, missing: &[Missing]) -> Self {
-        let is_own =
-            |missing: &&Missing| missing.source == job.source && missing.object == format!("{}/{}", job.kind, job.name);
+        let is_own = |missing: &&Missing| missing.source == job.source && missing.object == job.label();
         let missing = missing.iter().filter(is_own).cloned().collect();
         Self { job, missing }
     }

@@ -14,8 +14,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::heads::{Head, heads};
-use self::kustomize::{Base, Resource, kustomization_of};
+use self::kustomize::{Base, Resource};
+pub use self::{
+    chart::is_chart,
+    heads::{Head, heads},
+    kustomize::{is_remote, kustomization_of},
+};
 use crate::{Error, ErrorKind, Faults, FieldUse, Manifest, Objects, Overlay};
 
 /// Where the manifests are.
@@ -79,7 +83,7 @@ impl Reader<'_> {
         }
         let path = self.located(path);
         match fs::metadata(&path) {
-            Ok(_) if kustomization_of(&path).is_none() && chart::is_chart(&path) => self.chart(&path),
+            Ok(_) if kustomization_of(&path).is_none() && is_chart(&path) => self.chart(&path),
             Ok(metadata) if metadata.is_dir() => self.directory(&path),
             Ok(_) => match unrendered(&path) {
                 Some((message, remedy)) => self.fail(Error::of_file(self.shown(&path), message, remedy)),
@@ -128,7 +132,7 @@ impl Reader<'_> {
         let is_overlay = base.is_some();
         let is_stacked = base.as_ref().is_some_and(|base| base.is_changed);
         let build = kustomize::build(dir, self.root, base);
-        if build.beyond.is_empty() {
+        if build.beyond.errors.is_empty() {
             self.faults.append(build.faults);
             return build.resources;
         }
@@ -137,12 +141,12 @@ impl Reader<'_> {
             (_, true) => {
                 Err("kustomize needs to know what the overlay builds on: name it under `resources`".to_owned())
             }
-            (false, false) => command::kustomize(dir, build.has_charts()),
+            (false, false) => command::kustomize(dir, build.beyond.has_charts),
         };
         match tool {
             Ok(command) => self.rendered(&command),
             Err(remedy) => {
-                for beyond in build.beyond {
+                for beyond in build.beyond.errors {
                     self.faults.push(Error { remedy: remedy.clone(), ..beyond });
                 }
                 // What the tool would refuse too; of other faults what is missing may be the cause.
@@ -284,7 +288,11 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
 }
 
 /// The files of a directory that hold manifests, by name, without those below it.
-fn yaml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub fn yaml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -15,11 +15,8 @@ impl Plan {
     pub fn check(&self, target: Target) -> Result<(), Errors> {
         let faults = Faults::default();
         for (index, object) in self.objects.iter().enumerate().filter(|_| target == Target::K8s) {
-            let Some(first) =
-                self.objects[..index].iter().find(|other| is_planned(object) && shares_name(object, other))
-            else {
-                continue;
-            };
+            let is_it = |other: &&Object| object.is_planned() && shares_name(object, other);
+            let Some(first) = self.objects[..index].iter().find(is_it) else { continue };
             let message = format!(
                 "its name is also that of {} in namespace {}, and a run has one namespace in a cluster",
                 first.source,
@@ -28,18 +25,10 @@ impl Plan {
             let remedy =
                 "run it on docker or local, rename one of the two, or name the manifests of one namespace alone";
             let error = Error::of_file(object.source.file.clone(), message, remedy);
-            faults.push(
-                Error { kind: ErrorKind::Duplicate, ..error }.in_object(&format!("{}/{}", object.kind, object.name)),
-            );
+            faults.push(Error { kind: ErrorKind::Duplicate, ..error }.in_object(&object.label()));
         }
         faults.into_result()
     }
-}
-
-/// Whether it takes part in the plan: of other objects the later one counts, with a warning.
-fn is_planned(object: &Object) -> bool {
-    object.component.is_some()
-        || (object.group().is_empty() && ["Service", "ConfigMap", "Secret"].contains(&object.kind.as_str()))
 }
 
 fn shares_name(object: &Object, other: &Object) -> bool {

@@ -50,6 +50,11 @@ enum Step {
 }
 
 impl FieldPath {
+    /// The field below several keys.
+    pub(crate) fn of(keys: &[&str]) -> Self {
+        Self(keys.iter().map(|key| Step::Key((*key).to_owned())).collect())
+    }
+
     pub(crate) fn key(&self, key: &str) -> Self {
         self.with(Step::Key(key.to_owned()))
     }
@@ -141,6 +146,16 @@ impl Node {
     /// The value below several keys.
     pub(crate) fn find(&self, keys: &[&str]) -> Option<&Node> {
         keys.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// The value below several keys, to change it.
+    pub(crate) fn find_mut(&mut self, keys: &[&str]) -> Option<&mut Node> {
+        keys.iter().try_fold(self, |node, key| node.get_mut(key))
+    }
+
+    /// Takes the field below several keys out of the tree.
+    pub(crate) fn remove_at(&mut self, keys: &[&str]) {
+        self.remove(&FieldPath::of(keys));
     }
 
     /// The text below several keys.

@@ -49,7 +49,7 @@ pub(crate) fn order(
 fn note(component: &Component, note: Note) -> FieldUse {
     FieldUse {
         source: component.source.clone(),
-        object: format!("{}/{}", component.kind, component.name),
+        object: component.label(),
         path: super::workload::pod_keys(&component.kind).join("."),
         note,
     }

@@ -97,7 +97,7 @@ fn is_secret_name(name: &str) -> bool {
 /// `--set=db.password="..."` and `--set 'db.password=...'`. A backslash escapes a comma of helm's.
 pub(crate) fn shown_command(command: &str) -> String {
     static JSON: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(--set-json[ =])(?:'[^']*'|"[^"]*"|\S+)"#));
-    static QUOTED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(['"])([\w.\[\]-]+)=(?:[^'"]*)['"]"#));
+    static QUOTED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(['"])([\w.\[\]-]+)=(?:'\\''|[^'"])*['"]"#));
     // An option, a name, and a value in quotes or without.
     static ASSIGNMENT: LazyLock<Regex> =
         LazyLock::new(|| pattern(r#"(--[\w-]+=)?([\w.\[\]-]+)=("[^"]*"|'[^']*'|(?:\\.|[^\s,'"|;&\\])+)"#));
@@ -243,8 +243,7 @@ fn workload<'a>(objects: &'a mut [Document], name: &str, flag: &str) -> Result<&
 
 /// Replaces or appends the variable; whether it came from a Secret. A manifest without containers is refused later.
 fn set_env(object: &mut Document, set: &EnvOverride, place: &Place) -> Result<bool, Error> {
-    let keys = pod_keys(&object.kind);
-    let Some(spec) = keys.iter().try_fold(&mut object.node, |node, key| node.get_mut(key)) else { return Ok(false) };
+    let Some(spec) = object.node.find_mut(pod_keys(&object.kind)) else { return Ok(false) };
     let fields = ["containers", "initContainers"];
     let names: Vec<(&str, usize, String)> = fields
         .into_iter()

@@ -17,6 +17,11 @@ pub fn pod_name(component: &str, index: u32) -> String {
     format!("{component}-{index}")
 }
 
+/// The names of a component's pods.
+pub fn pod_names(component: &str, count: u32) -> impl Iterator<Item = String> {
+    (0..count).map(move |index| pod_name(component, index))
+}
+
 /// The pod template.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pod {

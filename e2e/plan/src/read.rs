@@ -206,47 +206,17 @@ pub(crate) fn document(mut node: Node) -> Result<Document, Error> {
         let message = format!("`{}` is read as a key", entry.key);
         return Err(Error::new(ErrorKind::Object, message, "let `---` stand alone on its line").at(&entry.place));
     }
-    let text = |keys: &[&str]| node.text_at(keys).filter(|text| !text.is_empty()).map(str::to_owned);
-    let missing = |field: &str, example: &str| {
-        Error::new(ErrorKind::Object, format!("the document has no {field}"), format!("add `{field}: {example}`"))
-            .at(&node.place)
-    };
+    let text = |keys: &[&str]| text_at(&node, keys);
     if text(&["kind"]).is_none() && text(&["apiVersion"]).is_none() {
         let message = "the document has neither apiVersion nor kind, so it is not a Kubernetes object";
         let remedy = "move the file out of the manifests, or name those beside it one by one";
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place));
     }
-    let kind = text(&["kind"]).ok_or_else(|| missing("kind", "Deployment"))?;
+    let kind = text(&["kind"]).ok_or_else(|| missing(&node, "kind", "Deployment"))?;
     if let Some((message, remedy)) = kinds::unrendered(&text(&["apiVersion"]).unwrap_or_default(), &kind) {
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
     }
-    let name = match (text(&["metadata", "name"]), text(&["metadata", "generateName"])) {
-        (Some(name), _) => name,
-        // A run makes the object once, so that the prefix alone tells it from others.
-        (None, Some(prefix)) => {
-            let name = prefix.trim_end_matches(['-', '.']).to_owned();
-            let place = node.place.clone();
-            if let Some(metadata) = node.get_mut("metadata") {
-                metadata.remove(&FieldPath::default().key("generateName"));
-                metadata.set("name", Tree::Text(name.clone()), &place);
-            }
-            name
-        }
-        (None, None) if node.get("metadata").is_none() => {
-            let remedy = "add `metadata.name`, or move the file out of the manifests if it belongs to another program";
-            let message = "the document has no metadata, so it is not a Kubernetes object";
-            return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
-        }
-        (None, None) => {
-            let wrong = node.find(&["metadata", "name"]).filter(|name| !name.is_null() && name.text().is_none());
-            let error = wrong.map(|name| {
-                let message = format!("expected a string, found {}", name.type_name());
-                let path = FieldPath::default().key("metadata").key("name");
-                Error::new(ErrorKind::Type, message, "put the value in quotes").at(&name.place).in_field(&path)
-            });
-            return Err(error.unwrap_or_else(|| missing("metadata.name", "<name>")).in_object(&kind));
-        }
-    };
+    let name = take_name(&mut node).map_err(|error| error.in_object(&kind))?;
     let source = Source { file: node.place.file.to_path_buf(), document: node.place.document };
     let mut object = Document { kind, name, role: Role::Carried, source, node };
     object.role = role(&object)?;
@@ -260,6 +230,47 @@ pub(crate) fn document(mut node: Node) -> Result<Document, Error> {
         return Err(error.at(&sops.place).in_object(&object.label()));
     }
     Ok(object)
+}
+
+/// A text that is there and not empty.
+fn text_at(node: &Node, keys: &[&str]) -> Option<String> {
+    node.text_at(keys).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn missing(node: &Node, field: &str, example: &str) -> Error {
+    Error::new(ErrorKind::Object, format!("the document has no {field}"), format!("add `{field}: {example}`"))
+        .at(&node.place)
+}
+
+/// The name of an object. Where a cluster would make it up, the prefix is the name from here on.
+fn take_name(node: &mut Node) -> Result<String, Error> {
+    match (text_at(node, &["metadata", "name"]), text_at(node, &["metadata", "generateName"])) {
+        (Some(name), _) => Ok(name),
+        // A run makes the object once, so that the prefix alone tells it from others.
+        (None, Some(prefix)) => {
+            let name = prefix.trim_end_matches(['-', '.']).to_owned();
+            let place = node.place.clone();
+            if let Some(metadata) = node.get_mut("metadata") {
+                metadata.remove_at(&["generateName"]);
+                metadata.set("name", Tree::Text(name.clone()), &place);
+            }
+            Ok(name)
+        }
+        (None, None) if node.get("metadata").is_none() => {
+            let remedy = "add `metadata.name`, or move the file out of the manifests if it belongs to another program";
+            let message = "the document has no metadata, so it is not a Kubernetes object";
+            Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place))
+        }
+        (None, None) => {
+            let wrong = node.find(&["metadata", "name"]).filter(|name| !name.is_null() && name.text().is_none());
+            let error = wrong.map(|name| {
+                let message = format!("expected a string, found {}", name.type_name());
+                let path = FieldPath::of(&["metadata", "name"]);
+                Error::new(ErrorKind::Type, message, "put the value in quotes").at(&name.place).in_field(&path)
+            });
+            Err(error.unwrap_or_else(|| missing(node, "metadata.name", "<name>")))
+        }
+    }
 }
 
 /// Kubernetes's rule for names (RFC 1123), which become parts of host names, paths and containers' names.
@@ -397,7 +408,7 @@ fn rewritten(text: &str) -> Option<String> {
 /// Says what the only texts with a form of their own in ConfigMaps and Secrets should be.
 fn not_base64(node: &Node, mut error: Error) -> Error {
     let is_text_of = |field: &str| {
-        let path = |key: &str| FieldPath::default().key(field).key(key).to_string();
+        let path = |key: &str| FieldPath::of(&[field, key]).to_string();
         let texts = node.entries_at(&[field]).iter().filter(|entry| entry.node.text().is_some());
         texts.map(|entry| path(&entry.key)).any(|path| path == error.location.path)
     };

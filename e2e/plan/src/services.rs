@@ -240,7 +240,7 @@ fn protocol(port: &K8sServicePort) -> &str {
 }
 
 fn names(components: &[&Component]) -> String {
-    let name = |component: &&Component| format!("{}/{}", component.kind, component.name);
+    let name = |component: &&Component| component.label();
     components.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 

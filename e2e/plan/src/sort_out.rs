@@ -6,7 +6,6 @@ use super::{
     cursor::Cursor,
     document::Document,
     kinds::Role,
-    node::FieldPath,
     release::{self, Hooking},
 };
 
@@ -69,9 +68,7 @@ pub(crate) fn sort_out(objects: Vec<Document>, fields: &mut Vec<FieldUse>) -> So
 fn one_of_equal_stores(objects: &mut Vec<Document>) -> Vec<Equal> {
     let content = |object: &Document| {
         let mut node = object.node.clone();
-        if let Some(metadata) = node.get_mut("metadata") {
-            metadata.remove(&FieldPath::default().key("namespace"));
-        }
+        node.remove_at(&["metadata", "namespace"]);
         node.to_json()
     };
     let is_store = |object: &Document| matches!(object.role, Role::ConfigMap | Role::Secret);

@@ -113,8 +113,8 @@ impl Missing {
         let users = alike.iter().map(|missing| &missing.object).collect::<BTreeSet<_>>().len();
         let others = match (alike.len() - 1, users) {
             (0, _) => String::new(),
-            (others, 1) => format!(" (and {})", counted(others as u64, "more field")),
-            (others, users) => format!(" (and {}; {users} workloads use it)", counted(others as u64, "more field")),
+            (others, 1) => format!(" (and {})", counted(others, "more field")),
+            (others, users) => format!(" (and {}; {users} workloads use it)", counted(others, "more field")),
         };
         let keys: BTreeSet<String> =
             alike.iter().filter_map(|missing| Some(format!("`{}`", missing.key.as_ref()?))).collect();

@@ -1,14 +1,30 @@
 //! Numbers and lists as people read them. Main functions: [`counted`], [`listed`], [`number`].
 
+use std::fmt::Display;
+
 /// `1 probe`, `2 probes`.
-pub fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+pub fn counted(count: impl TryInto<u64>, what: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
 }
 
 /// `a, b`, or `none`.
 pub fn listed<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
     let all = items.into_iter().map(|item| item.as_ref().to_owned()).reduce(|all, item| all + ", " + &item);
     all.unwrap_or_else(|| "none".to_owned())
+}
+
+/// `66 × status_503, 2 × timed_out`; empty without any.
+pub fn by_kind<'a, K: Display + 'a>(counts: impl IntoIterator<Item = (&'a K, &'a u64)>) -> String {
+    counts.into_iter().map(|(kind, count)| format!("{count} × {kind}")).collect::<Vec<_>>().join(", ")
+}
+
+/// ` (66 × status_503)`, or nothing.
+pub fn kinds_in_brackets<'a, K: Display + 'a>(counts: impl IntoIterator<Item = (&'a K, &'a u64)>) -> String {
+    let kinds = by_kind(counts);
+    if kinds.is_empty() { kinds } else { format!(" ({kinds})") }
 }
 
 /// In so many digits, with at most four decimals, or none where the number is whole: `4257`, `12.3`, `0.748`.

@@ -6,10 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_plan::json::texts;
+use e2e_plan::{
+    json::texts,
+    manifests::{is_remote, kustomization_of},
+};
 use serde_json::Value;
 
-use super::files::{has_workloads, kustomization};
+use super::files::has_workloads;
 
 /// The names of overlays that are meant for one machine.
 const FOR_DEVELOPMENT: [&str; 3] = ["dev", "local", "development"];
@@ -124,7 +127,7 @@ impl Workloads {
 /// Whether a kustomization names a file or directory that is not there.
 pub(super) fn is_broken(directory: &Path) -> bool {
     let kustomization = read(directory);
-    let is_missing = |path: &&str| !is_elsewhere(path) && !directory.join(path).exists();
+    let is_missing = |path: &&str| !is_remote(path) && !directory.join(path).exists();
     resources(&kustomization).any(|path| is_missing(&path))
 }
 
@@ -133,21 +136,13 @@ fn sources(directory: &Path) -> (Vec<PathBuf>, bool) {
     let kustomization = read(directory);
     let here = |path: &str| directory.join(path).canonicalize().ok();
     let named: Vec<PathBuf> = resources(&kustomization).filter_map(here).collect();
-    let is_whole = !resources(&kustomization).any(is_elsewhere) && kustomization.get("helmCharts").is_none();
+    let is_whole = !resources(&kustomization).any(is_remote) && kustomization.get("helmCharts").is_none();
     (named, is_whole)
 }
 
 fn resources(kustomization: &Value) -> impl Iterator<Item = &str> {
     let lists = ["resources", "bases", "components"].into_iter().filter_map(|key| kustomization[key].as_array());
     lists.flatten().filter_map(Value::as_str)
-}
-
-/// Whether a resource comes from another place than this machine's files.
-fn is_elsewhere(resource: &str) -> bool {
-    resource.contains("://") || resource.contains("?ref=") || resource.starts_with("git@") || {
-        let first = resource.split('/').next().unwrap_or_default();
-        first.contains('.') && !first.starts_with('.') && resource.contains('/')
-    }
 }
 
 /// The directories that a kustomization names, and those of the files that it names.
@@ -159,7 +154,7 @@ fn named_paths(directory: &Path) -> BTreeSet<PathBuf> {
 
 /// A directory's kustomization; null where there is none that can be read.
 fn read(directory: &Path) -> Value {
-    let text = kustomization(directory).and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+    let text = kustomization_of(directory).and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     serde_saphyr::from_str(&text).unwrap_or_default()
 }
 
@@ -250,13 +245,17 @@ mod tests {
     #[case::of_another_directory("bases: [other]", true)]
     #[case::from_elsewhere("resources: ['https://example.org/web.yaml']", true)]
     #[case::of_a_repository("resources: ['github.com/owner/name/config?ref=v1']", true)]
+    #[case::of_a_directory_with_a_dot("resources: [v1.2/base]", false)]
     #[case::of_a_chart("helmCharts: [{name: web}]", true)]
     #[case::roles_alone("resources: [role.yaml]", false)]
     #[case::nothing("", false)]
     fn a_kustomization_with_something_to_run(#[case] text: &str, #[case] expected: bool) {
         let files = [("kustomization.yaml", text), ("web.yaml", WORKLOAD), ("role.yaml", "kind: Role\n")];
+        let editors = [("kustomization.yaml.orig", "resources: [web.yaml]")];
+        let dotted =
+            [("v1.2/base/kustomization.yaml", "resources: [role.yaml]"), ("v1.2/base/role.yaml", "kind: Role\n")];
         let others = [("other/kustomization.yaml", "resources: [web.yaml]"), ("other/web.yaml", WORKLOAD)];
-        let project = project(&[&files[..], &others[..]].concat());
+        let project = project(&[&files[..], &others[..], &dotted[..], &editors[..]].concat());
         assert_eq!(builds_workloads(project.path()), expected);
     }
 

@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_kubelet::shell::quoted;
-use e2e_plan::manifests::{Head, heads};
+use e2e_plan::manifests::{Head, heads, is_chart, kustomization_of};
+use e2e_plan::shell::quoted;
 use e2e_report::command;
 use e2e_run::{Error, config::MANIFESTS};
 
 use super::{
     bases::{self, Top, Workloads},
-    files::{is_workload, kustomization, read_of, workloads},
+    files::{has_workloads, read_of, workloads},
 };
 use crate::failure::BadInput;
 
@@ -53,8 +53,8 @@ impl Found {
             let fault = |path: &String| errors.iter().find(|error| error.location.file == Path::new(path));
             let files: Vec<String> = self.paths.iter().flat_map(|path| files(root, path)).collect();
             let (refused, kept): (Vec<_>, Vec<_>) = files.into_iter().partition(|path| fault(path).is_some());
-            let has_workloads = |path: &String| root.join(path).is_dir() || !workloads(&root.join(path)).is_empty();
-            if refused.is_empty() || !kept.iter().any(has_workloads) {
+            let may_run = |path: &String| root.join(path).is_dir() || has_workloads(&root.join(path));
+            if refused.is_empty() || !kept.iter().any(may_run) {
                 return Err(errors.into());
             }
             // What does not even look like a manifest, such as a package.json, is nobody's loss.
@@ -103,7 +103,7 @@ pub(super) fn find(root: &Path) -> Result<Found, BadInput> {
 
 /// The directories that have workloads, those nearest to the root first. A chart's own files are no manifests.
 fn directories(root: &Path) -> Vec<PathBuf> {
-    let is_of_chart = |path: &Path| path.ancestors().skip(1).any(|above| root.join(above).join("Chart.yaml").is_file());
+    let is_of_chart = |path: &Path| path.ancestors().skip(1).any(|above| is_chart(&root.join(above)));
     let mut found = super::directories(root, MAX_DEPTH);
     found.retain(|directory| !is_of_chart(directory) && holds(&root.join(directory)));
     found.sort_by_key(|directory| (directory.components().count(), directory.clone()));
@@ -137,16 +137,14 @@ fn beside(root: &Path, parts: &[PathBuf]) -> Vec<PathBuf> {
     let is_object = |head: &Head| head.is_own() && !head.api_version.is_empty();
     let has_objects_alone = |directory: &PathBuf| {
         let heads: Vec<Head> = read_of(&root.join(directory)).iter().flat_map(|file| heads(file)).collect();
-        heads.iter().any(is_object) && !heads.iter().any(is_workload)
+        heads.iter().any(is_object) && !heads.iter().any(Head::is_workload)
     };
     let is_part = |directory: &PathBuf| {
         // What lies below a kustomization or a chart is theirs.
         let above = || directory.ancestors().skip(1).take_while(|above| above.starts_with(usual));
         directory.starts_with(usual)
             && alternatives(directory).is_none()
-            && above().all(|above| {
-                kustomization(&root.join(above)).is_none() && !root.join(above).join("Chart.yaml").exists()
-            })
+            && !above().any(|above| kustomization_of(&root.join(above)).is_some() || is_chart(&root.join(above)))
             && has_objects_alone(directory)
     };
     super::directories(root, MAX_DEPTH).into_iter().filter(is_part).collect()
@@ -157,12 +155,12 @@ fn are_one_system(root: &Path, tops: &[Top]) -> bool {
     let mut names = BTreeSet::new();
     tops.iter().all(|Top { directory, siblings, .. }| {
         let path = root.join(directory);
-        let (files, is_known) = match kustomization(&path) {
+        let (files, is_known) = match kustomization_of(&path) {
             Some(_) => {
                 let Workloads { files, is_whole } = Workloads::of(&path);
                 (files.into_iter().collect(), is_whole)
             }
-            None => (read_of(&path), !path.join("Chart.yaml").exists()),
+            None => (read_of(&path), !is_chart(&path)),
         };
         let own: BTreeSet<String> = files.iter().flat_map(|file| workloads(file)).map(|head| head.name).collect();
         let is_new = own.is_disjoint(&names);
@@ -232,11 +230,9 @@ fn several(tops: &[Top]) -> BadInput {
 
 /// Whether a directory is a chart or a kustomization that builds workloads, or has a file with one.
 fn holds(directory: &Path) -> bool {
-    match kustomization(directory) {
+    match kustomization_of(directory) {
         Some(_) => bases::builds_workloads(directory),
-        None => {
-            directory.join("Chart.yaml").is_file() || read_of(directory).iter().any(|file| !workloads(file).is_empty())
-        }
+        None => is_chart(directory) || read_of(directory).iter().any(|file| has_workloads(file)),
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use e2e_plan::{Probe, ProbeKind};
 
-use super::{Findings, Severity};
-use crate::shell::{is_shell, script_at};
+use super::{Remarks, Severity};
+use e2e_plan::shell::{is_shell, script_at};
 
 /// A command costs a process in the container; more often than this, its CPU time becomes visible.
 const OFTEN: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const SEPARATORS: [&str; 2] = ["|", ";"];
 const SCRIPT_NAMES: [&str; 2] = ["_", "--"];
 const NO_SHELL: &str = "a kubelet starts the first item as the program, without a shell";
 
-impl Findings<'_> {
+impl Remarks<'_> {
     pub(super) fn command(&mut self, which: ProbeKind, probe: &Probe, command: &[String], field: &str) {
         if let Some(reason) = sign_of_a_shell(command) {
             let fix = "write each argument as a separate item, or the whole as one script: command: [sh, -c, ...]";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use e2e_plan::{Container, Hook, ProbeAction, Value};
 
-use crate::shell::base;
+use e2e_plan::shell::base;
 
 /// Words in the names of variables that hold a drain time.
 const WORDS: [&str; 3] = ["DRAIN", "SHUTDOWN", "GRACEFUL"];

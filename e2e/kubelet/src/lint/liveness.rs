@@ -2,7 +2,7 @@
 
 use e2e_plan::{Container, Probe, ProbeAction};
 
-use super::{Findings, Severity, patience, place};
+use super::{Remarks, Severity, patience, place};
 
 /// Whole words of a path that say that an answer depends on others. A part of a word says nothing: `sandbox`, `already`.
 const DEPENDENT: [&str; 11] = [
@@ -19,7 +19,7 @@ const DEPENDENT: [&str; 11] = [
     "dependent",
 ];
 
-impl Findings<'_> {
+impl Remarks<'_> {
     pub(super) fn liveness(&mut self, container: &Container) {
         let Some(liveness) = &container.probes.liveness else { return };
         let field = format!("{}.livenessProbe", place(container));

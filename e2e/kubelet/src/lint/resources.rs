@@ -2,14 +2,14 @@
 
 use e2e_plan::{Container, Resources};
 
-use super::{Findings, Severity, place};
+use super::{Remarks, Severity, place};
 
 /// No program runs in less; somebody who asks for little may write 100 KiB.
 const LEAST_MEMORY_BYTES: u64 = 64 << 10;
 /// The largest machines to rent have fewer than a thousand cores, and their pods ask for a share of them.
 const MOST_CPU_MILLIS: u64 = 400_000;
 
-impl Findings<'_> {
+impl Remarks<'_> {
     pub(super) fn units(&mut self, container: &Container) {
         let Resources { memory_request_bytes, memory_limit_bytes, cpu_request_millis, cpu_limit_millis, .. } =
             container.resources;

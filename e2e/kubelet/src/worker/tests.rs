@@ -24,10 +24,17 @@ pub(crate) fn probe(initial_delay: u64, period: u64, success_threshold: u32, fai
     }
 }
 
-/// A worker whose container runs since 0.
+/// A worker whose container is being started since 0.
 fn running(probes: Probes, policy: Policy) -> Worker {
     let mut worker = Worker::new("web-0", "web", probes, policy);
     assert_eq!(worker.handle(s(0), Input::Tick), [Action::Start { run: 1 }]);
+    worker
+}
+
+/// The same whose program runs.
+fn started(probes: Probes, policy: Policy) -> Worker {
+    let mut worker = running(probes, policy);
+    worker.handle(s(0), Input::Started);
     worker
 }
 
@@ -92,8 +99,7 @@ fn probes_wait_for_the_startup_probe_and_then_come_at_once() {
 
 #[test]
 fn thresholds_count_results_in_a_row() {
-    let mut worker = running(Probes { readiness: Some(probe(0, 1, 2, 3)), ..Probes::default() }, ALWAYS);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(Probes { readiness: Some(probe(0, 1, 2, 3)), ..Probes::default() }, ALWAYS);
     let mut ready = Vec::new();
     let (yes, no) = (Verdict::Success, Verdict::Failure);
     for (second, verdict) in (1..).zip([yes, no, yes, yes, no, no, yes, no, no, Verdict::Errored, no]) {
@@ -110,8 +116,7 @@ fn thresholds_count_results_in_a_row() {
 #[case::at_least_two_seconds(Some(s(0)), s(2))]
 fn a_failed_liveness_probe_kills_with_the_grace(#[case] own: Option<Duration>, #[case] grace: Duration) {
     let liveness = Probe { termination_grace: own, ..probe(0, 1, 1, 1) };
-    let mut worker = running(Probes { liveness: Some(liveness), ..Probes::default() }, ALWAYS);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(Probes { liveness: Some(liveness), ..Probes::default() }, ALWAYS);
     let reason = "Container web failed liveness probe, will be restarted".to_owned();
     let actions = worker.handle(s(1), probed(ProbeKind::Liveness, Verdict::Failure));
     assert_eq!(actions, [Action::Kill { grace, reason }]);
@@ -123,8 +128,7 @@ fn a_failed_liveness_probe_kills_with_the_grace(#[case] own: Option<Duration>, #
 
 #[test]
 fn a_failed_startup_probe_kills_and_says_so() {
-    let mut worker = running(Probes { startup: Some(probe(0, 1, 1, 1)), ..Probes::default() }, ALWAYS);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(Probes { startup: Some(probe(0, 1, 1, 1)), ..Probes::default() }, ALWAYS);
     let actions = worker.handle(s(1), probed(ProbeKind::Startup, Verdict::Failure));
     assert!(matches!(&actions[..], [Action::Kill { reason, .. }] if reason.contains("failed startup probe")));
 }
@@ -132,8 +136,7 @@ fn a_failed_startup_probe_kills_and_says_so() {
 #[test]
 fn a_container_that_is_being_killed_is_still_asked_whether_it_is_ready() {
     let probes = Probes { readiness: Some(probe(0, 1, 1, 1)), liveness: Some(probe(0, 1, 1, 1)), ..Probes::default() };
-    let mut worker = running(probes, ALWAYS);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(probes, ALWAYS);
     worker.handle(s(0), probed(ProbeKind::Readiness, Verdict::Success));
     worker.handle(s(1), probed(ProbeKind::Liveness, Verdict::Failure));
     assert!(worker.status().ready);
@@ -143,8 +146,7 @@ fn a_container_that_is_being_killed_is_still_asked_whether_it_is_ready() {
 
 #[test]
 fn results_of_an_earlier_instance_are_dropped() {
-    let mut worker = running(Probes { liveness: Some(probe(0, 1, 1, 2)), ..Probes::default() }, ALWAYS);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(Probes { liveness: Some(probe(0, 1, 1, 2)), ..Probes::default() }, ALWAYS);
     worker.handle(s(0), probed(ProbeKind::Liveness, Verdict::Failure));
     worker.handle(s(1), Input::Exited(CRASH));
     assert_eq!(
@@ -152,17 +154,14 @@ fn results_of_an_earlier_instance_are_dropped() {
         [Action::SendProbe { which: ProbeKind::Liveness, run: 2, extra: false }]
     );
     assert!(worker.handle(s(2), probed(ProbeKind::Liveness, Verdict::Failure)).is_empty(), "a result of the first");
-    let result =
-        Input::Probed { which: ProbeKind::Liveness, run: 2, verdict: Verdict::Failure, message: String::new() };
-    let actions = worker.handle(s(2), result);
+    let actions = worker.handle(s(2), failed_liveness(2));
     assert_eq!(actions, [Action::SendProbe { which: ProbeKind::Liveness, run: 2, extra: false }], "one failure of two");
 }
 
 #[test]
 fn a_probe_that_cannot_be_sent_is_left_out_and_said() {
     let probes = Probes { startup: Some(probe(0, 1, 1, 1)), readiness: Some(probe(0, 1, 1, 1)), ..Probes::default() };
-    let mut worker = running(probes, ALWAYS);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(probes, ALWAYS);
     worker.handle(s(0), probed(ProbeKind::Startup, Verdict::NotMeasured));
     assert!(worker.status().started);
     worker.handle(s(0), probed(ProbeKind::Readiness, Verdict::NotMeasured));
@@ -255,8 +254,7 @@ fn eager_probes_shorten_the_wait_and_their_failures_count_for_nothing() {
 #[test]
 fn eager_probes_leave_a_container_twice_the_time_that_they_take() {
     let probes = Probes { startup: Some(probe(0, 10, 1, 2)), ..Probes::default() };
-    let mut worker = running(probes, Policy { eager: Some(Duration::from_millis(100)), ..ALWAYS });
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(probes, Policy { eager: Some(Duration::from_millis(100)), ..ALWAYS });
     worker.handle(s(1), probed(ProbeKind::Startup, Verdict::Failure));
     assert_eq!(worker.next_wake(), Some(s(3)), "it took one second");
 }
@@ -264,8 +262,7 @@ fn eager_probes_leave_a_container_twice_the_time_that_they_take() {
 #[test]
 fn an_init_container_that_succeeds_is_done() {
     let mut worker =
-        running(Probes::default(), Policy { restart: Restart::OnFailure { failures_max: None }, ..ALWAYS });
-    worker.handle(s(0), Input::Started);
+        started(Probes::default(), Policy { restart: Restart::OnFailure { failures_max: None }, ..ALWAYS });
     assert_eq!(worker.handle(s(1), Input::Exited(CRASH)).len(), 1);
     worker.handle(s(1), Input::Started);
     assert!(worker.handle(s(2), Input::Exited(DONE)).is_empty() && worker.is_done());
@@ -285,8 +282,7 @@ fn a_pod_that_is_deleted_starts_nothing_any_more() {
 
 #[test]
 fn an_oom_kill_has_its_word() {
-    let mut worker = running(Probes::default(), ALWAYS);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(Probes::default(), ALWAYS);
     worker.handle(s(1), Input::Exited(Exit { code: 137, oom_killed: true }));
     let end = worker.status().last_termination.clone().unwrap();
     assert_eq!((end.reason.as_str(), end.exit_code, end.signal), ("OOMKilled", 137, Some(9)));
@@ -295,8 +291,7 @@ fn an_oom_kill_has_its_word() {
 /// A container whose liveness probe may fail once every 10 s, running since 0, and asked for a new instance at 5.
 fn asked_again() -> Worker {
     let probes = Probes { liveness: Some(probe(0, 10, 1, 1)), ..Probes::default() };
-    let mut worker = running(probes, ALWAYS);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(probes, ALWAYS);
     assert!(worker.status().ready);
     let actions = worker.handle(s(5), Input::Restart { spare: s(60) });
     assert!(matches!(actions[..], [Action::Kill { .. }]), "{actions:?}");
@@ -339,15 +334,13 @@ fn the_instance_after_a_spared_one_is_not_spared() {
 fn an_old_kubelet_acts_on_startup_probes_with_the_next_sync() {
     let old = Policy { acts_at_once: false, ..ALWAYS };
     let probes = || Probes { startup: Some(probe(0, 1, 1, 1)), ..Probes::default() };
-    let mut worker = running(probes(), old);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(probes(), old);
     assert_eq!(worker.handle(s(1), probed(ProbeKind::Startup, Verdict::Failure)), []);
     assert_eq!(worker.next_wake(), Some(s(60)), "nothing is sent any more");
     let actions = worker.handle(s(60), Input::Tick);
     assert!(matches!(&actions[..], [Action::Kill { reason, .. }] if reason.contains("failed startup probe")));
 
-    let mut worker = running(probes(), old);
-    worker.handle(s(0), Input::Started);
+    let mut worker = started(probes(), old);
     worker.handle(s(1), probed(ProbeKind::Startup, Verdict::Success));
     assert!(worker.status().started && !worker.status().ready);
     assert_eq!(worker.handle(s(60), Input::Tick), []);

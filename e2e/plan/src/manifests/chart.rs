@@ -25,7 +25,8 @@ const RELEASE_MAX: usize = 53;
 const RELEASE: &str = "e2e";
 
 /// Whether a path is a chart's directory, or a chart in one file.
-pub(super) fn is_chart(path: &Path) -> bool {
+#[must_use]
+pub fn is_chart(path: &Path) -> bool {
     path.join(CHART).is_file() || path.extension() == Some(OsStr::new(PACKAGE)) && path.is_file()
 }
 

@@ -1,7 +1,6 @@
 //! Commands that write manifests: the one that the configuration names, kustomize. Main function: [`output`].
 
 use std::{
-    borrow::Cow,
     io::{self, IsTerminal, Read},
     os::unix::process::CommandExt,
     path::Path,
@@ -13,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::helm;
-use crate::{Error, overrides};
+use crate::{Error, overrides, shell::quoted};
 
 /// How long a command may take: one that fetches over a network that is not there takes for ever.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -50,15 +49,6 @@ pub(super) fn shown(command: &[String]) -> String {
     match command {
         [shell, option, script] if shell == "sh" && option == "-c" => overrides::shown_command(script),
         words => overrides::shown_command(&words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")),
-    }
-}
-
-/// A word of a command as a shell reads it.
-fn quoted(word: &str) -> Cow<'_, str> {
-    match word {
-        word if !word.contains(char::is_whitespace) => word.into(),
-        word if !word.contains('\'') => format!("'{word}'").into(),
-        word => format!("\"{word}\"").into(),
     }
 }
 
@@ -245,7 +235,9 @@ mod tests {
     #[rstest]
     #[case::words(&["helm", "template", "--set", "db.password=hunter2,image.tag=3"], "helm template --set db.password=***,image.tag=3")]
     #[case::a_script(&["sh", "-c", "helm template --set 'token=x' | cat"], "helm template --set 'token=***' | cat")]
-    #[case::in_one_word(&["helm", "template", "--set=a=1,db.password=hun\\,ter2,b=2"], "helm template --set=a=1,db.password=***,b=2")]
+    #[case::in_one_word(&["helm", "template", "--set=a=1,db.password=hun\\,ter2,b=2"], "helm template '--set=***'")]
+    #[case::with_what_a_shell_reads(&["jq", "-r", ".a; $b", "it's \"c\""], r#"jq -r '.a; $b' 'it'\''s "c"'"#)]
+    #[case::with_a_quote(&["helm", "template", "--set", "db.password=it's me,b=2"], "helm template --set 'db.password=***'")]
     #[case::with_a_blank(&["helm", "template", "--set", "db.password=hun ter2,b=2"], "helm template --set 'db.password=***'")]
     #[case::in_quotes_with_a_blank(&["sh", "-c", "helm template --set 'db.password=hun ter2' ."], "helm template --set 'db.password=***' .")]
     #[case::as_json(&["helm", "template", "--set-json", "db={\"password\":\"hunter2\"}"], "helm template --set-json ***")]

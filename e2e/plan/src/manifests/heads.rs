@@ -31,6 +31,12 @@ impl Head {
     pub fn is_own(&self) -> bool {
         kinds::is_own_group(kinds::group(&self.api_version))
     }
+
+    /// Whether it runs pods.
+    #[must_use]
+    pub fn is_workload(&self) -> bool {
+        self.is_own() && kinds::WITH_PODS.contains(&self.kind.as_str())
+    }
 }
 
 /// The heads of a file's objects, those in Lists too. Where its text is no YAML, as in a template, the lines tell their kinds.

@@ -23,7 +23,7 @@ use super::read_text;
 use crate::{
     Document, Error, ErrorKind, Faults, Manifest, Objects,
     document::DEFAULT_NAMESPACE,
-    node::{FieldPath, Node, Tree},
+    node::{Node, Tree},
 };
 
 /// The names under which kustomize looks for its file.
@@ -39,9 +39,16 @@ const INTERNAL: [&str; 5] = [
     "kustomize.config.k8s.io/",
 ];
 
-/// The kustomization of a directory.
-pub(super) fn kustomization_of(dir: &Path) -> Option<PathBuf> {
+/// The file that is the kustomization of a directory.
+#[must_use]
+pub fn kustomization_of(dir: &Path) -> Option<PathBuf> {
     NAMES.iter().map(|name| dir.join(name)).find(|path| path.is_file())
+}
+
+/// Whether an entry of `resources` names what is not on this machine.
+#[must_use]
+pub fn is_remote(name: &str) -> bool {
+    name.contains("://") || name.contains("?ref=") || name.starts_with("github.com/") || name.starts_with("git@")
 }
 
 /// A path as people name it: from the root, or from where the program was called, where it lies below that.
@@ -110,21 +117,28 @@ pub(super) struct Base {
 pub(super) struct Build {
     pub(super) resources: Vec<Resource>,
     pub(super) faults: Faults,
-    /// What only kustomize itself can do, if there is anything; the resources are not what it would make of them then.
-    pub(super) beyond: Vec<Error>,
+    /// If there is anything, the resources are not what kustomize would make of them.
+    pub(super) beyond: Beyond,
 }
 
-impl Build {
-    /// Whether kustomize needs helm for what is beyond this program.
-    pub(super) fn has_charts(&self) -> bool {
-        self.beyond.iter().any(|error| error.message.starts_with("`helmChart"))
+/// What only kustomize itself can do.
+#[derive(Default)]
+pub(super) struct Beyond {
+    pub(super) errors: Vec<Error>,
+    /// Whether it needs helm for that.
+    pub(super) has_charts: bool,
+}
+
+impl Beyond {
+    fn push(&mut self, error: Error) {
+        self.errors.push(error);
     }
 }
 
 /// Builds the kustomization of a directory, on a base where it is an overlay.
 pub(super) fn build(dir: &Path, root: &Path, base: Option<Base>) -> Build {
-    let mut builder =
-        Builder { root, faults: Faults::default(), beyond: Vec::new(), parents: Vec::new(), base: Taken::of(base) };
+    let (faults, beyond) = (Faults::default(), Beyond::default());
+    let mut builder = Builder { root, faults, beyond, parents: Vec::new(), base: Taken::of(base) };
     let mut resources = match builder.base.take_unnamed(dir) {
         Some(base) => builder.accumulate(dir, base, Wanted::Either),
         None => builder.accumulate(dir, Vec::new(), Wanted::Either),
@@ -162,7 +176,7 @@ fn without_empty_annotations(resource: &mut Resource) {
     let Some(metadata) = resource.object.node.get_mut("metadata") else { return };
     let is_empty = |node: &Node| node.is_null() || matches!(&node.tree, Tree::Map(entries) if entries.is_empty());
     if metadata.entries().iter().any(|entry| entry.key == "annotations" && is_empty(&entry.node)) {
-        metadata.remove(&FieldPath::default().key("annotations"));
+        metadata.remove_at(&["annotations"]);
     }
 }
 
@@ -187,7 +201,7 @@ impl Element<'_> {
 struct Builder<'a> {
     root: &'a Path,
     faults: Faults,
-    beyond: Vec<Error>,
+    beyond: Beyond,
     /// The directories that are being built, from the outermost one.
     parents: Vec<PathBuf>,
     base: Taken,
@@ -286,11 +300,7 @@ impl Builder<'_> {
 
     /// A path of a kustomization that is there.
     fn resolve(&mut self, at: &Element<'_>, name: &str) -> Option<PathBuf> {
-        let is_remote = name.contains("://")
-            || name.contains("?ref=")
-            || name.starts_with("github.com/")
-            || name.starts_with("git@");
-        if is_remote {
+        if is_remote(name) {
             let message = format!("`{name}` is not on this machine");
             self.beyond.push(at.kustomization.error(at.key, Some(name), ErrorKind::Unsupported, message, ""));
             return None;
@@ -427,9 +437,9 @@ pub(super) fn names_no_base(dir: &Path) -> bool {
 fn directories(dir: &Path) -> Vec<String> {
     let Some(path) = kustomization_of(dir) else { return Vec::new() };
     let text = read_text(&path).unwrap_or_default();
-    let Some(kustomization) = Kustomization::parse(&path, &text, &Faults::default(), &mut Vec::new()) else {
+    let Some(kustomization) = Kustomization::parse(&path, &text, &Faults::default(), &mut Beyond::default()) else {
         return Vec::new();
     };
     let names = kustomization.file.resources.into_iter().chain(kustomization.file.bases).flatten();
-    names.filter(|name| dir.join(name).is_dir() || name.contains("://")).collect()
+    names.filter(|name| dir.join(name).is_dir() || is_remote(name)).collect()
 }

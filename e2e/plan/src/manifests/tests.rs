@@ -43,44 +43,49 @@ fn error_of<T: AsRef<str>>(files: &[(&str, T)], paths: &[&str], overlays: &[&str
     error.replace(&format!("{}/", dir.path().display()), "")
 }
 
-#[test]
-fn every_file_of_a_directory_by_name() {
-    let json = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "j"}}"#;
-    let (a, b) = (map("a", ""), map("b", ""));
-    let files = [
-        ("b.yaml", b.as_str()),
-        ("a.yml", &a),
-        ("c.json", json),
-        ("d.txt", "x"),
-        (".e.yaml", "x"),
-        ("sub/f.yaml", "x"),
-    ];
-    let dir = directory(&files);
-    let plan = read_at(dir.path(), &["."], &[]).unwrap();
-    assert_eq!(names(&plan), ["a of a.yml", "b of b.yaml", "j of c.json"]);
-}
-
-#[test]
-fn files_and_directories_in_the_order_in_which_they_are_named() {
-    let (a, b, c) = (map("a", ""), map("b", ""), map("c", ""));
-    let files = [("one.yaml", a.as_str()), ("values.yaml", "unrelated: true"), ("dir/b.yaml", &b), ("dir/c.yaml", &c)];
-    let dir = directory(&files);
-    let plan = read_at(dir.path(), &["dir", "one.yaml"], &[]).unwrap();
-    assert_eq!(names(&plan), ["b of dir/b.yaml", "c of dir/c.yaml", "a of one.yaml"]);
-}
-
-#[test]
-fn the_file_of_a_kustomization_stands_for_its_directory() {
-    let (a, b) = (map("a", ""), map("b", ""));
-    let files = [
+#[rstest]
+#[case::every_file_of_a_directory_by_name(
+    &[("b.yaml", "b"), ("a.yml", "a"), ("c.json", r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "j"}}"#), ("d.txt", "?"), (".e.yaml", "?"), ("sub/f.yaml", "?")],
+    &["."], &[],
+    &["a of a.yml", "b of b.yaml", "j of c.json"]
+)]
+#[case::files_and_directories_in_the_order_in_which_they_are_named(
+    &[("one.yaml", "a"), ("values.yaml", "?"), ("dir/b.yaml", "b"), ("dir/c.yaml", "c")],
+    &["dir", "one.yaml"], &[],
+    &["b of dir/b.yaml", "c of dir/c.yaml", "a of one.yaml"]
+)]
+#[case::the_file_of_a_kustomization_stands_for_its_directory(
+    &[
         ("base/kustomization.yaml", "namePrefix: x-\nresources: [a.yaml]\n"),
-        ("base/a.yaml", a.as_str()),
+        ("base/a.yaml", "a"),
         ("over/kustomization.yaml", "resources: [../base, b.yaml]\n"),
-        ("over/b.yaml", &b),
-    ];
+        ("over/b.yaml", "b"),
+    ],
+    &["base/kustomization.yaml"], &["over"],
+    &["x-a of base/a.yaml", "b of over/b.yaml"]
+)]
+#[case::resources_of_a_kustomization_in_their_order(
+    &[
+        ("kustomization.yaml", "kind: Kustomization\nresources: [b.yaml, more]\n"),
+        ("a.yaml", "?"),
+        ("b.yaml", "b"),
+        ("more/kustomization.yml", "resources: [c.yaml]"),
+        ("more/c.yaml", "c"),
+    ],
+    &["."], &[],
+    &["b of b.yaml", "c of more/c.yaml"]
+)]
+fn objects_and_their_files(
+    #[case] files: &[(&str, &str)],
+    #[case] paths: &[&str],
+    #[case] overlays: &[&str],
+    #[case] expected: &[&str],
+) {
+    // One letter stands for a ConfigMap of that name.
+    let text = |text: &str| if text.len() == 1 && text != "?" { map(text, "") } else { text.to_owned() };
+    let files: Vec<(&str, String)> = files.iter().map(|(name, content)| (*name, text(content))).collect();
     let dir = directory(&files);
-    let plan = read_at(dir.path(), &["base/kustomization.yaml"], &["over"]).unwrap();
-    assert_eq!(names(&plan), ["x-a of base/a.yaml", "b of over/b.yaml"]);
+    assert_eq!(names(&read_at(dir.path(), paths, overlays).unwrap()), expected);
 }
 
 #[test]
@@ -92,20 +97,6 @@ fn the_output_of_a_command() {
     let render = ["sh", "-c", "echo no such chart >&2; exit 1"].map(str::to_owned).to_vec();
     let error = Plan::of(read(dir.path(), &Sources { render, ..Sources::default() }, &[])).unwrap_err().to_string();
     assert_eq!(error, "echo no such chart >&2; exit 1: it failed: no such chart; run it on its own to see more");
-}
-
-#[test]
-fn resources_of_a_kustomization_in_their_order() {
-    let (b, c) = (map("b", ""), map("c", ""));
-    let files = [
-        ("kustomization.yaml", "kind: Kustomization\nresources: [b.yaml, more]\n"),
-        ("a.yaml", "unrelated"),
-        ("b.yaml", &b),
-        ("more/kustomization.yml", "resources: [c.yaml]"),
-        ("more/c.yaml", &c),
-    ];
-    let dir = directory(&files);
-    assert_eq!(names(&read_at(dir.path(), &["."], &[]).unwrap()), ["b of b.yaml", "c of more/c.yaml"]);
 }
 
 fn value(plan: &Plan, name: &str) -> String {
@@ -152,24 +143,30 @@ fn overlays_with_a_kustomization(#[case] overlays: &[&str], #[case] expected: &s
     assert_eq!(plan.objects.len(), if has_more { 2 } else { 1 });
 }
 
-/// Kustomize knows nothing of what such an overlay stands on, and would build it alone.
-#[test]
-fn an_overlay_on_no_directory_is_not_left_to_kustomize() {
-    let over = "patches: [{patch: '[]', target: {kind: ConfigMap}}]\nreplacements: [{path: r.yaml}]";
-    let files = [("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over.to_owned())];
-    let error = error_of(&files, &["base"], &["over"]);
-    assert!(error.contains("what the overlay builds on: name it under `resources`"), "{error}");
-}
-
-/// What only kustomize can build hides no other fault that is one whatever it builds.
-#[test]
-fn what_is_missing_is_told_beside_what_is_beyond() {
-    let over = "patches: [{path: gone.yaml}]\nreplacements: [{path: r.yaml}]";
-    let files = [("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over.to_owned())];
-    let error = error_of(&files, &["base"], &["over"]);
-    for part in ["2 errors", "`replacements` is built by kustomize alone", "`gone.yaml` does not exist"] {
+/// Kustomize knows nothing of what such an overlay stands on, and would build it alone. What only it can build hides no other fault that
+/// is one whatever it builds.
+#[rstest]
+#[case::on_no_directory("patches: [{patch: '[]', target: {kind: ConfigMap}}]", &["what the overlay builds on: name it under `resources`"])]
+#[case::what_is_missing(
+    "patches: [{path: gone.yaml}]",
+    &["2 errors", "`replacements` is built by kustomize alone", "`gone.yaml` does not exist"]
+)]
+fn an_overlay_that_only_kustomize_can_build(#[case] over: &str, #[case] parts: &[&str]) {
+    let over = format!("{over}\nreplacements: [{{path: r.yaml}}]");
+    let error = error_of(&[("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over)], &["base"], &["over"]);
+    for part in parts {
         assert!(error.contains(part), "{error}");
     }
+}
+
+/// An overlay stands on what another machine has as on a directory.
+#[rstest]
+#[case("https://example.org/base")]
+#[case("github.com/owner/name//base?ref=v1")]
+#[case("git@example.org:owner/name")]
+fn an_overlay_on_a_base_of_another_machine(#[case] name: &str) {
+    let dir = directory(&[("kustomization.yaml", format!("resources: ['{name}']"))]);
+    assert!(!kustomize::names_no_base(dir.path()));
 }
 
 /// Names with hashes are made at the very end, whatever overlays did to what they are made from.
@@ -398,7 +395,7 @@ fn beyond_what_is_built_here(#[case] text: &str, #[case] expected: &str) {
         ("x/d.yaml", twice),
     ];
     let dir = directory(&files);
-    let beyond = kustomize::build(&dir.path().join("x"), dir.path(), None).beyond;
+    let beyond = kustomize::build(&dir.path().join("x"), dir.path(), None).beyond.errors;
     assert_eq!(beyond.iter().map(|error| error.to_string()).collect::<Vec<_>>(), [format!("{expected}; ")]);
 }
 

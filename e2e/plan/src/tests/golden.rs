@@ -125,7 +125,7 @@ fn the_base() {
     };
     assert_eq!(plan.components, [component]);
     assert_eq!(plan.services, [service]);
-    let objects: Vec<_> = plan.objects.iter().map(|object| format!("{}/{}", object.kind, object.name)).collect();
+    let objects: Vec<_> = plan.objects.iter().map(crate::Object::label).collect();
     assert_eq!(objects, ["Deployment/backend", "Service/backend", "ConfigMap/settings", "Secret/keys"]);
 }
 

@@ -158,7 +158,7 @@ fn config_maps_merge_by_key() {
 fn an_object_can_be_deleted_and_another_one_added() {
     let patch = "$patch: delete\napiVersion: v1\nkind: Service\nmetadata: {name: backend}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\ndata: {x: z}\n";
     let plan = plan_with(WIDE, vec![overlay(patch)], &[], &[]).unwrap();
-    let names: Vec<_> = plan.objects.iter().map(|object| format!("{}/{}", object.kind, object.name)).collect();
+    let names: Vec<_> = plan.objects.iter().map(crate::Object::label).collect();
     assert_eq!(names, ["Deployment/backend", "ConfigMap/settings", "ConfigMap/more"]);
     assert_eq!(plan.objects[2].source, Source { file: "patch.yaml".into(), document: 2 });
     assert!(plan.services.is_empty());

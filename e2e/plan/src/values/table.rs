@@ -7,7 +7,7 @@ use super::{
     Rule::{self, Absent, Has, Is, Labels, Name, One, OneOf, That, Unique, Within},
     relations,
 };
-use crate::forms::*;
+use crate::{forms::*, kinds::WITH_PODS};
 
 const NOT_NEGATIVE: Rule = Within(0, i32::MAX as i64);
 const POSITIVE: Rule = Within(1, i32::MAX as i64);
@@ -36,7 +36,7 @@ pub(super) const FREELY_NAMED: [&str; 5] =
 
 /// Rules of kinds of Kubernetes' own.
 pub(super) const TABLES: &[(&[&str], Rules)] = &[
-    (WORKLOADS, SELECTORS),
+    (WITH_PODS, SELECTORS),
     (&["NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget"], SELECTORS),
     (&["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"], KEPT),
     (&["Deployment"], DEPLOYMENT),
@@ -45,8 +45,8 @@ pub(super) const TABLES: &[(&[&str], Rules)] = &[
     (&["Job"], JOB),
     (&["CronJob"], CRON_JOB),
     (&["Job", "CronJob"], JOBS),
-    (WORKLOADS, POD),
-    (WORKLOADS, SOURCES),
+    (WITH_PODS, POD),
+    (WITH_PODS, SOURCES),
     (&["PersistentVolume"], SOURCES),
     (&["Service"], SERVICE),
     (&["ConfigMap"], &[("", That(relations::config_map))]),
@@ -69,9 +69,6 @@ pub(super) const TABLES: &[(&[&str], Rules)] = &[
     (&["StorageClass"], STORAGE_CLASS),
     (&["PriorityClass"], PRIORITY_CLASS),
 ];
-
-const WORKLOADS: &[&str] =
-    &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob", "Pod"];
 
 /// Selectors of labels, wherever they stand.
 const SELECTORS: Rules = &[

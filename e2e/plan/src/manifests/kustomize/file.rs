@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
+use super::Beyond;
 use crate::{
     Error, ErrorKind, Faults,
-    node::{Entry, FieldPath, Node},
+    node::{Entry, Node},
     read::given,
     typed::from_node_as_go,
     yaml::{Dialect, Documents, documents},
@@ -158,7 +159,7 @@ pub(super) struct GeneratorOptions {
 
 impl Kustomization {
     /// Reads one. Keys that only kustomize can build go to `beyond`; nothing comes of text that is no kustomization.
-    pub(super) fn parse(path: &Path, text: &str, faults: &Faults, beyond: &mut Vec<Error>) -> Option<Self> {
+    pub(super) fn parse(path: &Path, text: &str, faults: &Faults, beyond: &mut Beyond) -> Option<Self> {
         let Documents { nodes, errors, .. } = documents(path, text, Dialect::Go);
         if !errors.is_empty() {
             faults.extend(errors);
@@ -185,8 +186,9 @@ impl Kustomization {
             while let Some(Entry { key: written, place, .. }) = entry(&node, key) {
                 let message = format!("`{key}` is built by kustomize alone");
                 beyond.push(Error::new(ErrorKind::Unsupported, message, String::new()).at(place));
-                let path = FieldPath::default().key(written);
-                node.remove(&path);
+                beyond.has_charts |= key.starts_with("helmChart");
+                let written = written.clone();
+                node.remove_at(&[written.as_str()]);
             }
         }
         let (file, mut errors) = from_node_as_go::<File>(&node);

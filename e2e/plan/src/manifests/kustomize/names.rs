@@ -4,23 +4,11 @@
 use super::Resource;
 use crate::{
     Document, Error, ErrorKind,
-    kinds::group,
+    kinds::{WITH_PODS, group},
     node::{Node, Tree},
     pod_keys,
 };
 
-/// The kinds that have pods whose fields are followed.
-const WITH_PODS: [&str; 9] = [
-    "CronJob",
-    "DaemonSet",
-    "Deployment",
-    "Job",
-    "Pod",
-    "PodTemplate",
-    "ReplicaSet",
-    "ReplicationController",
-    "StatefulSet",
-];
 /// Groups of kinds that refer to others by name and namespace.
 const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
@@ -302,11 +290,10 @@ fn each_reference(object: &mut Document, visit: &mut impl FnMut(&str, &mut Node)
             each_field(&mut object.node, &["roleRef", "name"], &mut |node| visit_text(node, &of, visit));
         }
     }
-    if !WITH_PODS.contains(&kind.as_str()) {
+    if !WITH_PODS.contains(&kind.as_str()) && kind != "PodTemplate" {
         return;
     }
-    let pod = pod_keys(&kind).iter().try_fold(&mut object.node, |node, key| node.get_mut(key));
-    let Some(pod) = pod else { return };
+    let Some(pod) = object.node.find_mut(pod_keys(&kind)) else { return };
     let is_followed = |of: &str| match of {
         "ConfigMap" | "Secret" => kind != "ReplicationController",
         _ => !OF_STORES_ALONE.contains(&kind.as_str()),

@@ -161,7 +161,7 @@ fn spell_maps(patch: &mut Node, lines: &[&str], is_copied: bool) {
     let Some(metadata) = patch.get_mut("metadata") else { return };
     let is_empty = |map: &&str| metadata.get(map).is_none_or(|map| map.entries().is_empty());
     for map in ["annotations", "labels"].into_iter().filter(is_empty).collect::<Vec<_>>() {
-        metadata.remove(&FieldPath::default().key(map));
+        metadata.remove_at(&[map]);
     }
 }
 
@@ -207,9 +207,7 @@ fn with_json(
 
 /// Turns the values of annotations that operations have set into texts.
 fn spell_values(object: &mut Node) -> Result<(), Error> {
-    let Some(annotations) = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations")) else {
-        return Ok(());
-    };
+    let Some(annotations) = object.find_mut(&["metadata", "annotations"]) else { return Ok(()) };
     let Tree::Map(entries) = &mut annotations.tree else { return Ok(()) };
     for node in entries.iter_mut().map(|entry| &mut entry.node) {
         let text = match node.tree {
@@ -231,7 +229,7 @@ fn to_selected(change: &Node, selector: &Selector, resources: &mut Vec<Resource>
     // The target says what is meant, whatever the patch is called.
     let mut change = change.clone();
     for keys in [&["apiVersion"][..], &["kind"], &["metadata", "name"], &["metadata", "namespace"]] {
-        change.remove(&keys.iter().fold(FieldPath::default(), |path, key| path.key(key)));
+        change.remove_at(keys);
     }
     let mut kept = Vec::new();
     for mut resource in resources.drain(..) {
@@ -257,7 +255,7 @@ fn to_named(change: Node, resources: &mut Vec<Resource>) -> Result<(), Error> {
         return Err(unmatched(&change, found, resources));
     };
     for key in ["name", "namespace"] {
-        change.node.remove(&FieldPath::default().key("metadata").key(key));
+        change.node.remove_at(&["metadata", key]);
     }
     let label = change.label();
     if !merged(&mut resources[index], &change.node).map_err(|error| error.in_object(&label))? {
@@ -279,28 +277,19 @@ fn merged(resource: &mut Resource, change: &Node) -> Result<bool, Error> {
 }
 
 fn unmatched(change: &Document, found: usize, resources: &[Resource]) -> Error {
-    let cursor_path = FieldPath::default().key("metadata").key("name");
+    let cursor_path = FieldPath::of(&["metadata", "name"]);
     let names = || resources.iter().filter(|one| one.object.kind == change.kind).map(|one| one.object.name.as_str());
     let other = resources.iter().find(|resource| resource.object.name == change.name);
-    let (message, remedy) = match (found, nearest(&change.name, names()), other) {
-        (1.., ..) => {
-            ("the patch matches several objects".to_owned(), "name the namespace of the one that is meant".to_owned())
-        }
-        (_, Some(name), _) if name != change.name => {
-            ("the patch matches no object".to_owned(), format!("did you mean `{name}`?"))
-        }
+    let message = if found > 0 { "the patch matches several objects" } else { "the patch matches no object" };
+    let remedy = match (found, nearest(&change.name, names()), other) {
+        (1.., ..) => "name the namespace of the one that is meant".to_owned(),
+        (_, Some(name), _) if name != change.name => format!("did you mean `{name}`?"),
         (_, _, Some(resource)) => {
             let (version, place) = (resource.object.api_version(), resource.object.namespace());
             let place = if place.is_empty() { String::new() } else { format!(", namespace {place}") };
-            (
-                "the patch matches no object".to_owned(),
-                format!("there is {} of apiVersion {version}{place}", resource.object.label()),
-            )
+            format!("there is {} of apiVersion {version}{place}", resource.object.label())
         }
-        _ => {
-            let all = listed(names());
-            ("the patch matches no object".to_owned(), format!("names of kind {} in the manifests: {all}", change.kind))
-        }
+        _ => format!("names of kind {} in the manifests: {}", change.kind, listed(names())),
     };
     Error::new(ErrorKind::Overlay, message, remedy)
         .at(change.node.place_of(&cursor_path))

@@ -70,7 +70,7 @@ fn spelt(place: &Place, lines: &[&str]) -> String {
 
 /// Turns the values of an object's annotations or labels into texts, as kustomize does it; nulls too where they are wanted.
 pub(super) fn spell(object: &mut Node, map: &str, lines: &[&str], with_nulls: bool) {
-    let Some(map) = object.get_mut("metadata").and_then(|metadata| metadata.get_mut(map)) else { return };
+    let Some(map) = object.find_mut(&["metadata", map]) else { return };
     let Tree::Map(entries) = &mut map.tree else { return };
     for entry in entries {
         let is_blank = || is_blank(&after_key(entry, lines));

@@ -190,7 +190,7 @@ fn set_inner_namespaces(node: &mut Node, namespace: &str) {
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             let keys = ["spec", "conversion", "webhook", "clientConfig", "service", "namespace"];
-            if let Some(field) = keys.iter().try_fold(node, |node, key| node.get_mut(key)) {
+            if let Some(field) = node.find_mut(&keys) {
                 field.tree = namespace;
             }
         }

@@ -1,4 +1,4 @@
-//! Rules of what limits a namespace, of classes, and of addresses behind a Service.
+//! Rules of what limits a namespace, and of kinds without a spec: classes, addresses behind a Service, rights.
 
 use rstest::rstest;
 
@@ -83,6 +83,7 @@ fn of_a_namespace(#[case] kind: &str, #[case] refused: &str, #[case] taken: &str
 
 const STORAGE: &str = "storage.k8s.io/v1";
 const PRIORITY: &str = "scheduling.k8s.io/v1";
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 #[rstest]
 #[case::provisioner(
@@ -148,7 +149,91 @@ const PRIORITY: &str = "scheduling.k8s.io/v1";
     "addressType: IPv4\nendpoints: []",
     "EndpointSlice/x: it has no addressType; add `addressType: <addresstype>`"
 )]
-fn of_classes_and_addresses(
+#[case::rights_beyond_objects(
+    RBAC,
+    "Role",
+    "rules: [{nonResourceURLs: [/x], verbs: [get]}]",
+    "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]",
+    "rules[0].nonResourceURLs: a Role has no nonResourceURLs; write a ClusterRole for them"
+)]
+#[case::field_of_a_cluster_role(
+    RBAC,
+    "ClusterRole",
+    "rules: [{apiGroups: [''], resources: [pods], resourceName: [a], verbs: [get]}]",
+    "rules: [{nonResourceURLs: [/x], verbs: [get]}]",
+    "rules[0].resourceName: unknown field; did you mean `resourceNames`?"
+)]
+#[case::role_of_a_cluster(
+    RBAC,
+    "ClusterRoleBinding",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: User, name: a}]",
+    "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: User, name: a}]",
+    "roleRef.kind: `Role` is none of its values; write ClusterRole"
+)]
+#[case::account_of_no_namespace(
+    RBAC,
+    "ClusterRoleBinding",
+    "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: ServiceAccount, name: a}]",
+    "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: ServiceAccount, name: a, namespace: b}]",
+    "subjects[a]: the ServiceAccount has no namespace; add `namespace: <namespace>`"
+)]
+#[case::account(
+    RBAC,
+    "RoleBinding",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: ServiceAccount, name: A}]",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: ServiceAccount, name: a}]",
+    "subjects[A].name: `A` is not the name of a ServiceAccount; use lower-case letters, digits, `.` and `-` between them, at most 253 characters"
+)]
+#[case::group_of_an_account(
+    RBAC,
+    "RoleBinding",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: ServiceAccount, name: a, apiGroup: rbac.authorization.k8s.io}]",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: User, name: 'A:b', apiGroup: rbac.authorization.k8s.io}]",
+    "subjects[a].apiGroup: a ServiceAccount has no apiGroup; remove it"
+)]
+#[case::group_of_a_user(
+    RBAC,
+    "RoleBinding",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: User, name: a, apiGroup: v1}]",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: Group, name: a}]",
+    "subjects[a].apiGroup: `v1` has no such subject; write rbac.authorization.k8s.io"
+)]
+#[case::address_of_an_endpoint(
+    "v1",
+    "Endpoints",
+    "subsets: [{addresses: [{ip: db.example.org}], ports: [{port: 80}]}]",
+    "subsets: [{addresses: [{ip: 192.0.2.1}], ports: [{port: 80}]}]",
+    "subsets[0].addresses[0].ip: `db.example.org` is not an IP address; write one, such as `192.0.2.1`"
+)]
+#[case::token(
+    "v1",
+    "Secret",
+    "type: kubernetes.io/service-account-token",
+    "type: Opaque",
+    "metadata: a Secret of this type needs the annotation kubernetes.io/service-account.name; add it with the account's name"
+)]
+#[case::registries(
+    "v1",
+    "Secret",
+    "type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: 'user:password'}",
+    "type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: '{\"auths\": {}}'}",
+    "type: .dockerconfigjson is not a JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+)]
+#[case::registries_in_base64(
+    "v1",
+    "Secret",
+    "type: kubernetes.io/dockercfg\ndata: {.dockercfg: YWJj}",
+    "type: kubernetes.io/dockercfg\ndata: {.dockercfg: e30=}",
+    "type: .dockercfg is not a JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+)]
+#[case::no_registries(
+    "v1",
+    "Secret",
+    "type: kubernetes.io/dockercfg\ndata: {.dockercfg: W10=}",
+    "type: kubernetes.io/dockercfg\ndata: {.dockercfg: bnVsbA==}",
+    "type: .dockercfg is not a JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+)]
+fn of_kinds_without_a_spec(
     #[case] version: &str,
     #[case] kind: &str,
     #[case] refused: &str,
