@@ -49,9 +49,7 @@ fn search(part: &[f64], start: usize, splits: &mut Vec<usize>) {
     let mut random = Random::new(part.len() as u64, 0);
     let mut shuffled = part.to_vec();
     let as_large = (0..PERMUTATIONS).filter(|_| {
-        for last in (1..shuffled.len()).rev() {
-            shuffled.swap(last, (random.number() % (last as u64 + 1)) as usize);
-        }
+        random.shuffle(&mut shuffled);
         // The same two parts in another order sum up to a little more or less.
         best_split(&shuffled).is_some_and(|(_, other)| other >= found * (1.0 - 1e-9))
     });

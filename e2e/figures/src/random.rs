@@ -27,6 +27,18 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// An index below a length that is not 0.
+    pub fn below(&mut self, length: usize) -> usize {
+        (self.number() % length as u64) as usize
+    }
+
+    /// Shuffles a list, each order as likely (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            list.swap(last, self.below(last + 1));
+        }
+    }
+
     /// The next number, uniform over 0 (included) to 1 (excluded).
     pub fn fraction(&mut self) -> f64 {
         // 53 bits are what an f64 holds.

@@ -264,7 +264,7 @@ fn bootstrap(points: &[Point], law: &Law, seed: u64) -> Vec<Law> {
     let fitted: Vec<f64> = points.iter().map(|point| law.at(f64::from(point.level))).collect();
     let relative: Vec<f64> =
         points.iter().zip(&fitted).map(|(point, fitted)| (point.throughput - fitted) / fitted).collect();
-    let centre = relative.iter().sum::<f64>() / relative.len() as f64;
+    let centre = noise::mean(&relative).unwrap_or_default();
     // Three parameters have been fitted, so that the residuals are too small by this factor.
     let inflation = (points.len() as f64 / (points.len() - 3) as f64).sqrt();
     let mut random = Random::new(seed, 0);
@@ -274,7 +274,7 @@ fn bootstrap(points: &[Point], law: &Law, seed: u64) -> Vec<Law> {
                 .iter()
                 .zip(&fitted)
                 .map(|(point, fitted)| {
-                    let drawn = relative[(random.number() % relative.len() as u64) as usize];
+                    let drawn = relative[random.below(relative.len())];
                     let factor = 1.0 + (drawn - centre) * inflation;
                     Point { level: point.level, throughput: fitted * factor.max(0.01) }
                 })

@@ -54,7 +54,7 @@ mod wire;
 
 pub use conduct::{ConductError, Lost, conduct};
 pub use merge::merge;
-pub use program::{is_asked_for, main};
+pub use program::{is_asked_for, listen, main};
 pub use serve::serve;
 pub use wire::WireError;
 

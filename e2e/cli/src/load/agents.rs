@@ -10,8 +10,9 @@ use e2e_load::{
 use e2e_run::exit::ExitCode;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command},
+    task::spawn_blocking,
 };
 
 use super::{Measured, live::Live};
@@ -65,15 +66,8 @@ async fn start(token: &str) -> Result<(Child, String)> {
 
 /// The hidden verb `agent`: serves its parent until the parent exits and thereby closes standard input.
 pub(crate) fn serve_parent() -> Result<ExitCode> {
-    let token = std::env::var(agent::TOKEN).with_context(|| format!("{} is not set", agent::TOKEN))?;
-    let address = std::env::var(agent::LISTEN).unwrap_or_else(|_| agent::DEFAULT_LISTEN.to_owned());
-    block_on(async {
-        let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
-        println!("listening on {}", listener.local_addr()?);
-        std::thread::spawn(|| {
-            let _ = std::io::stdin().read(&mut [0]);
-            std::process::exit(0)
-        });
-        match agent::serve(listener, &token, &Registry::default(), |_| {}).await {}
-    })?
+    let parent = async { drop(spawn_blocking(|| std::io::stdin().read(&mut [0])).await) };
+    // The parent reads no more than the first line.
+    block_on(agent::listen(&Registry::default(), parent, |_| {}))?.map_err(anyhow::Error::msg)?;
+    Ok(ExitCode::Pass)
 }

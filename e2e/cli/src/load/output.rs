@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use e2e_load::{
-    load::{ClientReport, LoadResult, Totals},
+    load::{ClientReport, LoadResult},
     self_check::SelfCheck,
     stats::Summary,
 };
-use e2e_plan::words::signed_percent;
+use e2e_plan::words::{by_kind, signed_percent};
 use serde::Serialize;
 
 use crate::options::Format;
@@ -140,7 +140,7 @@ fn text(result: &LoadResult<ClientReport>, figures: &Figures<'_>) -> String {
             "set-up       {} requests, {} errors: {}",
             result.set_up.requests,
             figures.set_up_errors,
-            by_kind(&result.set_up)
+            by_kind(&result.set_up.by_error)
         ));
     }
     if let Some(latency) = &figures.latency_ms {
@@ -159,7 +159,7 @@ fn text(result: &LoadResult<ClientReport>, figures: &Figures<'_>) -> String {
     let statuses = figures.by_status.iter().map(|(status, count)| format!("{status}: {count}"));
     lines.push(format!("by status    {}", statuses.collect::<Vec<_>>().join(", ")));
     if !result.measured.by_error.is_empty() {
-        lines.push(format!("errors       {}", by_kind(&result.measured)));
+        lines.push(format!("errors       {}", by_kind(&result.measured.by_error)));
     }
     for error in &result.first_errors {
         lines.push(format!(
@@ -172,11 +172,6 @@ fn text(result: &LoadResult<ClientReport>, figures: &Figures<'_>) -> String {
     let saturated = if generator.saturated { ", saturated" } else { "" };
     lines.push(format!("generator    {}{lag}{saturated}", generator.described()));
     lines.join("\n")
-}
-
-fn by_kind(totals: &Totals) -> String {
-    let errors = totals.by_error.iter().map(|(error, count)| format!("{error}: {count}"));
-    errors.collect::<Vec<_>>().join(", ")
 }
 
 fn percentiles(latency: &Percentiles) -> String {

@@ -15,7 +15,7 @@ use e2e_report::{request::Scenario, run_dir::new_run_id};
 use e2e_run::exit::ExitCode;
 use reqwest::Url;
 
-use crate::failure::{BadInput, Ended};
+use crate::failure::{BadInput, Ended, bad_input};
 
 /// An http or https URL.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ pub(super) fn request(target: &Target, method: &str, body: Option<&str>, headers
     for header in headers.iter().filter(|header| !is_host(header)) {
         let name = header.name.to_ascii_lowercase();
         if matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection") {
-            return Err(BadInput(format!("the generator sets the header `{name}` itself: leave it out")).into());
+            return bad_input(format!("the generator sets the header `{name}` itself: leave it out"));
         }
         head = head.header(&header.name, &header.value).map_err(bad)?;
     }
@@ -115,7 +115,7 @@ pub(super) fn request(target: &Target, method: &str, body: Option<&str>, headers
 /// The steps of a configured scenario, for the URL's host.
 pub(super) fn steps(target: &Target, name: &str, scenario: &Scenario) -> Result<Steps> {
     if target.path_and_query() != "/" {
-        return Err(BadInput("a scenario's steps have their own paths: leave the path out of --url".to_owned()).into());
+        return bad_input("a scenario's steps have their own paths: leave the path out of --url");
     }
     let host = scenario.host.clone().unwrap_or_else(|| target.authority());
     // A fresh id, so that keys do not collide with those of earlier runs.

@@ -107,7 +107,16 @@ fn variable(name: &str) -> Result<Option<String>, String> {
     }
 }
 
-async fn run(registry: &Registry) -> Result<(), String> {
+/// Listens as the environment says, tells where on standard output, and serves conductors until `stop`; `say` as for [`serve()`].
+///
+/// # Errors
+///
+/// When the environment has no token, or the address cannot be listened on.
+pub async fn listen(
+    registry: &Registry,
+    stop: impl Future<Output = ()>,
+    say: impl FnMut(String),
+) -> Result<(), String> {
     let token = variable(TOKEN)?.filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| format!("{TOKEN} is not set, set it to the run's token"))?;
     let address = variable(LISTEN)?.unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
@@ -115,10 +124,17 @@ async fn run(registry: &Registry) -> Result<(), String> {
     let listener = listener.map_err(|error| format!("cannot listen on {address} ({LISTEN}): {error}"))?;
     let local = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on {local}");
+    tokio::select! {
+        never = serve(listener, &token, registry, say) => match never {},
+        () = stop => Ok(()),
+    }
+}
+
+async fn run(registry: &Registry) -> Result<(), String> {
     // The first process of a container has no default handler for it.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    tokio::select! {
-        never = serve(listener, &token, registry, |line| println!("{line}")) => match never {},
-        _ = terminate.recv() => Ok(()),
-    }
+    let stop = async {
+        terminate.recv().await;
+    };
+    listen(registry, stop, |line| println!("{line}")).await
 }

@@ -237,8 +237,11 @@ fn the_program_says_what_it_lacks() {
         let output = command.envs(token.map(|token| (TOKEN, token))).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    let (code, text) = run("127.0.0.1:0", None);
-    assert_eq!((code, text.as_str()), (Some(1), "e2e-agent: E2E_AGENT_TOKEN is not set, set it to the run's token\n"));
+    for token in [None, Some("")] {
+        let (code, text) = run("127.0.0.1:0", token);
+        let expected = "e2e-agent: E2E_AGENT_TOKEN is not set, set it to the run's token\n";
+        assert_eq!((code, text.as_str()), (Some(1), expected));
+    }
     let (code, text) = run("here", Some("x"));
     assert!(code == Some(1) && text.starts_with("e2e-agent: cannot listen on here (E2E_AGENT_LISTEN): "), "{text}");
 }

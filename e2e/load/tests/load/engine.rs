@@ -10,7 +10,7 @@ use e2e_load::load::{
     RequestHead, Response, Scenario, Settings, Step,
 };
 
-use crate::servers::{OK, answering, nobody, response, server};
+use crate::servers::{OK, answering, nobody, response, server, slow};
 
 pub(crate) fn settings(address: SocketAddr, clients: u32, milliseconds: u64) -> Settings {
     Settings { clients, duration: Duration::from_millis(milliseconds), ..Settings::new(address) }
@@ -152,16 +152,7 @@ async fn warm_up_is_counted_apart() {
 #[tokio::test]
 async fn a_stall_at_the_end_of_the_window_is_in_the_latencies() {
     // The tenth request is answered 800 ms late, after the window of 500 ms.
-    let address = server(|mut peer, _| async move {
-        for number in 1.. {
-            if peer.request().await.is_none() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(if number < 10 { 10 } else { 800 })).await;
-            peer.write(OK).await;
-        }
-    })
-    .await;
+    let address = slow(|number| if number < 9 { 10 } else { 800 }).await;
     let result = load::run(settings(address, 1, 500), get()).await.unwrap();
     let latency = result.measured.latency_ms.unwrap();
     assert_eq!(latency.count, 10);

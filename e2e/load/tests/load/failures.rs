@@ -7,7 +7,7 @@ use e2e_load::load::scenarios::Fixed;
 use e2e_load::load::{self, ClientReport, Failure, LoadResult, Outcome, RequestHead, Settings};
 
 use crate::engine::{get, settings};
-use crate::servers::{OK, nobody, server};
+use crate::servers::{OK, nobody, server, slow};
 
 /// Runs 3 clients for 300 ms against a server that does the same to each connection, after its first request.
 async fn against(answer: &'static [u8]) -> LoadResult<ClientReport> {
@@ -137,13 +137,7 @@ async fn answers_slowly_but_in_time() {
 #[tokio::test]
 async fn the_deadline_moves_with_each_request() {
     // Each answer takes 100 ms of the 300 ms that a request has, for longer than any single deadline.
-    let address = server(|mut peer, _| async move {
-        while peer.request().await.is_some() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            peer.write(OK).await;
-        }
-    })
-    .await;
+    let address = slow(|_| 100).await;
     let settings = Settings { request_timeout: Duration::from_millis(300), ..settings(address, 2, 1000) };
     let result = load::run(settings, get()).await.unwrap();
     assert_eq!(result.measured.errors, 0, "{:?}", result.first_errors);

@@ -7,7 +7,7 @@ use e2e_load::agent::{Order, merge};
 use e2e_load::load::{self, Arrivals, ClientReport, LoadResult, Model, Part, Settings, Spacing, Turn, Workload};
 
 use crate::engine::{get, settings};
-use crate::servers::{OK, answering, nobody, server};
+use crate::servers::{OK, answering, nobody, server, slow};
 
 fn open(settings: Settings, rate: f64) -> Settings {
     Settings { model: Model::Open(Arrivals::constant(rate)), ..settings }
@@ -55,13 +55,7 @@ async fn a_stall_is_in_the_corrected_latency_only() {
 #[tokio::test]
 async fn what_no_client_could_send_is_dropped_and_counted() {
     // Each answer takes 100 ms, so that one client can send 5 of the 50 requests of the window.
-    let address = server(|mut peer, _| async move {
-        while peer.request().await.is_some() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            peer.write(OK).await;
-        }
-    })
-    .await;
+    let address = slow(|_| 100).await;
     let result = load::run(open(settings(address, 1, 500), 100.0), get()).await.unwrap();
     let outcome = result.open.unwrap();
     assert_eq!((outcome.due, result.measured.requests + outcome.dropped), (50, 50));

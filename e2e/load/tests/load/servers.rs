@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,6 +31,22 @@ where
         }
     });
     address
+}
+
+/// A server that takes so long for a connection's request of this number, from 0.
+pub(crate) async fn slow(delay: impl Fn(usize) -> u64 + Clone + Send + Sync + 'static) -> SocketAddr {
+    server(move |mut peer, _| {
+        let delay = delay.clone();
+        async move {
+            let mut number = 0;
+            while peer.request().await.is_some() {
+                tokio::time::sleep(Duration::from_millis(delay(number))).await;
+                peer.write(OK).await;
+                number += 1;
+            }
+        }
+    })
+    .await
 }
 
 /// A server that answers each request by a function of the request's number, from 0, and its text.

@@ -149,7 +149,7 @@ impl State {
     fn begin_round(&mut self) {
         self.round += 1;
         self.has_sent = false;
-        let random = self.random.number() % 1_000_000;
+        let random = self.random.below(1_000_000);
         write!(self.values.space(ROUND), "{}", self.round).expect("writing to memory does not fail");
         write!(self.values.space(RANDOM), "{random}").expect("writing to memory does not fail");
     }
