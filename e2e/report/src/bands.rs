@@ -81,7 +81,7 @@ pub fn judge(names: &[String], entries: &[Entry], accepted: Option<&Bands>, rene
                     "{name} is not compared yet: a band takes {RUNS} passing runs under the same conditions, and there {} {runs}",
                     if runs == 1 { "is" } else { "are" }
                 ),
-                runs => format!("{name} has no band: it was 0 in some of {}", counted(runs as u64, "run")),
+                runs => format!("{name} has no band: it was 0 in some of {}", counted(runs, "run")),
             });
         }
         figures.extend(band.map(|band| (name.clone(), band)));

@@ -114,7 +114,7 @@ pub struct Difference {
     /// What the noise was taken from.
     pub noise: Noise,
     /// What follows.
-    pub judgement: Judgement,
+    pub judgement: Significance,
 }
 
 /// What tells how much a figure varies by itself.
@@ -134,7 +134,7 @@ pub enum Noise {
 /// What follows from a difference and its noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Judgement {
+pub enum Significance {
     /// Every run of both sides has the same value.
     Same,
     /// The interval does not hold 0.
@@ -171,7 +171,7 @@ impl Comparison {
         self.rows.iter().flat_map(|row| &row.figures).flat_map(|figure| {
             let differences = self.sides.iter().skip(1).zip(&figure.differences);
             differences
-                .filter(|(_, difference)| difference.judgement == Judgement::Larger)
+                .filter(|(_, difference)| difference.judgement == Significance::Larger)
                 .map(move |(side, difference)| (figure, side, difference))
         })
     }

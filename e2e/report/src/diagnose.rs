@@ -76,7 +76,7 @@ fn ignored_fields(data: &RunData) -> Option<Finding> {
     (!warnings.is_empty()).then(|| Finding {
         claim: format!(
             "{} of the manifests {} ignored or changed on {}; see the table at the end",
-            counted(warnings.len() as u64, "field"),
+            counted(warnings.len(), "field"),
             if warnings.len() == 1 { "is" } else { "are" },
             data.environment.target
         ),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use e2e_plan::{Places, Plan, Probe, ProbeKind, Secret, Value, Warning, pod_name, target::Target, words::listed};
+use e2e_plan::{Places, Plan, Probe, ProbeKind, Secret, Value, Warning, pod_names, target::Target, words::listed};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -227,7 +227,7 @@ impl Component {
 
     /// Names of its pods, running or not: `backend-0`, `backend-1`.
     pub fn pod_names(&self) -> impl Iterator<Item = String> {
-        (0..self.desired).map(|index| pod_name(&self.name, index))
+        pod_names(&self.name, self.desired)
     }
 
     /// Whether a pod is one of its own, running or not.

@@ -89,7 +89,7 @@ pub(crate) fn impacts(data: &RunData, figures: &ScenarioResult) -> Vec<Impact> {
     let declared = data.request.scenarios.get(&figures.name);
     let timeout = declared.map_or(Duration::ZERO, |scenario| scenario.timeout);
     let first = faults.faults.iter().filter_map(|fault| fault.unix_ms).map(|(begun, _)| begun).min();
-    let timeline = Timeline::new(figures, timeout, first);
+    let timeline = Tenths::new(figures, timeout, first);
     let begun = |fault: &CarriedOut| fault.unix_ms.map(|(begun, _)| timeline.since(begun));
     let one = |fault: &CarriedOut| {
         let at = begun(fault);
@@ -144,7 +144,7 @@ fn absences<'a>(data: &'a RunData, faults: &'a ScenarioFaults, pod: &str) -> imp
         })
 }
 
-struct Timeline<'a> {
+struct Tenths<'a> {
     figures: &'a ScenarioResult,
     /// How many undisturbed tenths end what a fault brought about: a request fails at the latest when its client's timeout ends.
     quiet: u64,
@@ -152,12 +152,12 @@ struct Timeline<'a> {
     gap: usize,
 }
 
-impl<'a> Timeline<'a> {
+impl<'a> Tenths<'a> {
     /// What counts as silence is longer than chance explains, and than any silence before the first fault: where an engine answers in
     /// batches, its clients wait together.
     fn new(figures: &'a ScenarioResult, timeout: Duration, first_unix_ms: Option<u64>) -> Self {
         let quiet = timeout.as_millis() as u64 / TENTH;
-        let mut timeline = Timeline { figures, quiet, gap: 0 };
+        let mut timeline = Tenths { figures, quiet, gap: 0 };
         let succeeded: u64 = figures.tenths.iter().map(|(succeeded, _)| succeeded).sum();
         // A fault that stops everything for long takes part in the mean, so that it is rather too low, and the gap too long.
         let mean = succeeded as f64 / timeline.end().max(1) as f64;
@@ -212,7 +212,19 @@ impl<'a> Timeline<'a> {
     }
 }
 
-fn impact(faults: &ScenarioFaults, fault: &CarriedOut, timeline: &Timeline<'_>, next: Option<u64>) -> Impact {
+/// The failures of the seconds that have any, in order.
+fn by_second(failures: impl Iterator<Item = (u64, u64)>) -> Vec<FailedSecond> {
+    let mut seconds: Vec<FailedSecond> = Vec::new();
+    for (second, failed) in failures.filter(|(_, failed)| *failed > 0) {
+        match seconds.last_mut() {
+            Some(last) if last.second == second => last.failed += failed,
+            _ => seconds.push(FailedSecond { second, failed }),
+        }
+    }
+    seconds
+}
+
+fn impact(faults: &ScenarioFaults, fault: &CarriedOut, timeline: &Tenths<'_>, next: Option<u64>) -> Impact {
     let nothing = Impact {
         fault: fault.fault.clone(),
         at_ms: None,
@@ -240,15 +252,6 @@ fn impact(faults: &ScenarioFaults, fault: &CarriedOut, timeline: &Timeline<'_>, 
     }
     let noticed = || from..last;
     let failed = noticed().map(|index| timeline.tenth(index).1).sum();
-    let mut failed_by_second: Vec<FailedSecond> = Vec::new();
-    for (second, failed) in
-        noticed().map(|index| (index / 10, timeline.tenth(index).1)).filter(|(_, failed)| *failed > 0)
-    {
-        match failed_by_second.last_mut() {
-            Some(last) if last.second == second => last.failed += failed,
-            _ => failed_by_second.push(FailedSecond { second, failed }),
-        }
-    }
     let is_out = |index: &u64| *index < end && disturbed[(index - from) as usize] && timeline.tenth(*index).0 == 0;
     let outage = noticed().filter(is_out).count() as u64 * TENTH;
     let is_over = last < end || last == from;
@@ -271,7 +274,7 @@ fn impact(faults: &ScenarioFaults, fault: &CarriedOut, timeline: &Timeline<'_>, 
         at_ms: Some(at),
         took_ms: Some(over - at.min(over)),
         failed,
-        failed_by_second,
+        failed_by_second: by_second(noticed().map(|index| (index / 10, timeline.tenth(index).1))),
         outage_ms: Some(outage),
         recovery_ms: is_over.then(|| (last * TENTH).saturating_sub(at) * u64::from(last > from)),
         drain,
@@ -284,7 +287,7 @@ fn impact(faults: &ScenarioFaults, fault: &CarriedOut, timeline: &Timeline<'_>, 
 /// requests failed while it still ran, since it was asked.
 fn short_drain(
     faults: &ScenarioFaults,
-    timeline: &Timeline<'_>,
+    timeline: &Tenths<'_>,
     (begun, last_failure_ms): (u64, u64),
 ) -> Option<ShortDrain> {
     let moments = || faults.events.iter().map(|event| (timeline.since(event.unix_ms), event));

@@ -93,11 +93,11 @@ pub fn render(entries: &[Entry], most: usize) -> String {
     let series = series(entries);
     let Some(last) = series.last() else { return format!("No run yet; `{}` makes one.\n", command::line("run")) };
     let trends = trends(&series);
-    let mut text = format!("# {} on {}\n\n{}.\n\n", counted(series.len() as u64, "run"), last.target, last.series);
+    let mut text = format!("# {} on {}\n\n{}.\n\n", counted(series.len(), "run"), last.target, last.series);
     let others = entries.len() - series.len();
     if others > 0 {
         let are = if others == 1 { "is" } else { "are" };
-        let _ = writeln!(text, "{} under other conditions {are} left out.\n", counted(others as u64, "run"));
+        let _ = writeln!(text, "{} under other conditions {are} left out.\n", counted(others, "run"));
     }
     let shown: Vec<&Trend> = trends.iter().filter(|trend| is_headline(&trend.name)).collect();
     let header = ["Run", "Commit", "Verdict"].map(str::to_owned).into_iter();
@@ -157,7 +157,7 @@ fn chart(trend: &Trend, series: &[&Entry]) -> Option<String> {
         Mark { at: (at + 1) as f64, name: format!("{}, {}", signed_percent(change.relative), commit(series[at])) }
     };
     let chart = Lines {
-        says: format!("{} over {}", trend.name, counted(series.len() as u64, "run")),
+        says: format!("{} over {}", trend.name, counted(series.len(), "run")),
         x: "run".to_owned(),
         y: figure.to_owned(),
         series: [line, failed].into_iter().filter(|series| !series.points.is_empty()).collect(),

@@ -25,7 +25,6 @@ pub mod finding;
 pub mod forecast;
 pub mod history;
 pub mod probing;
-pub mod prometheus;
 pub mod record;
 pub mod report;
 pub mod request;

@@ -16,7 +16,7 @@ pub mod topology;
 use std::collections::BTreeMap;
 
 use e2e_figures::scenario::{ScenarioResult, ThresholdName};
-use e2e_plan::{Warning, target::Target};
+use e2e_plan::{ProbeKind, Warning, target::Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,42 @@ pub struct Report {
     /// What components used over time.
     #[serde(default)]
     pub timeline: Timeline,
+}
+
+/// The report of a run with nothing in it, for tests.
+#[doc(hidden)]
+#[must_use]
+pub fn empty(target: Target, verdict: Verdict) -> Report {
+    Report {
+        schema: SCHEMA.to_owned(),
+        run_id: String::new(),
+        target,
+        verdict,
+        verdict_reason: String::new(),
+        started_at: String::new(),
+        duration_ms: 1,
+        host: Host::default(),
+        request: Request::default(),
+        environment: EnvironmentSection {
+            provider: String::new(),
+            up_ms: 1,
+            ready: true,
+            warnings: Vec::new(),
+            entrance: String::new(),
+        },
+        components: Vec::new(),
+        probes: Vec::new(),
+        predictions: Vec::new(),
+        suites: Vec::new(),
+        scenarios: Vec::new(),
+        cluster: None,
+        thresholds: Vec::new(),
+        images: BTreeMap::new(),
+        findings: Vec::new(),
+        places: Vec::new(),
+        topology: Topology::default(),
+        timeline: Timeline::default(),
+    }
 }
 
 impl Report {
@@ -185,8 +221,8 @@ pub struct ProbeSection {
     pub component: String,
     /// The container.
     pub container: String,
-    /// `startup`, `readiness` or `liveness`.
-    pub which: String,
+    /// Its kind.
+    pub which: ProbeKind,
     /// The request in short: `GET :8000/livez`.
     pub spec: String,
     /// Probes sent during the run; absent on k8s, where kubelets report only failures.

@@ -103,7 +103,7 @@ fn verdict(figure: &Figure) -> String {
         Verdict::Unstable => format!("unstable: {}", possible()),
         Verdict::Unconfirmed => {
             let after = judgement.suspected_after.unwrap_or_default();
-            format!("suspected after {} and not confirmed: {}", counted(after as u64, "group"), possible())
+            format!("suspected after {} and not confirmed: {}", counted(after, "group"), possible())
         }
         Verdict::NotMeasured => "not measured".to_owned(),
     }
@@ -180,7 +180,7 @@ fn sides(against: &Against) -> String {
             1 => "once".to_owned(),
             times => format!("{times} times"),
         },
-        counted(against.blocks.len() as u64, "block"),
+        counted(against.blocks.len(), "block"),
         human_ms(against.block_ms),
         human_ms(against.took_ms),
     )

@@ -1,6 +1,6 @@
 //! A comparison's charts. Main function: [`charts`].
 
-use super::{Comparison, Difference, Figure, Judgement, page::more_or_less};
+use super::{Comparison, Difference, Figure, Significance, page::more_or_less};
 use crate::chart::{Interval, Intervals};
 
 /// For each side but the first, the difference of every figure from the first side's with its interval, as SVG.
@@ -20,7 +20,7 @@ pub fn charts(comparison: &Comparison) -> Vec<String> {
 
 /// A figure whose difference is a share of something, and is not the same in every run.
 fn row(figure: &Figure, difference: &Difference) -> Option<Interval> {
-    if difference.judgement == Judgement::Same {
+    if difference.judgement == Significance::Same {
         return None;
     }
     let relative = difference.relative?;
@@ -29,6 +29,6 @@ fn row(figure: &Figure, difference: &Difference) -> Option<Interval> {
         value: relative * 100.0,
         interval: difference.relative_interval.map(|ends| ends.map(|end| end * 100.0)),
         figures: more_or_less(relative),
-        strong: difference.judgement == Judgement::Larger,
+        strong: difference.judgement == Significance::Larger,
     })
 }

@@ -10,7 +10,7 @@ use e2e_plan::words::{counted, number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Difference, Figure, Judgement, Noise, Row};
+use super::{Difference, Figure, Noise, Row, Significance};
 use crate::{
     record::Outcome,
     report::{CaseSection, Report, ScenarioSection, Verdict},
@@ -197,14 +197,14 @@ impl Measure {
             (None, _) => (Noise::Unknown, None),
         };
         let (Some(mean_a), Some(mean_b)) = (mean(a), mean(b)) else {
-            let judgement = Judgement::NotMeasured;
+            let judgement = Significance::NotMeasured;
             return Difference { relative: None, relative_interval: None, noise: Noise::Unknown, judgement };
         };
         let judgement = match interval {
-            _ if a.iter().chain(b).all(|value| value == &a[0]) => Judgement::Same,
-            Some([low, high]) if low <= 0.0 && 0.0 <= high => Judgement::Within,
-            Some(_) => Judgement::Larger,
-            None => Judgement::Unknown,
+            _ if a.iter().chain(b).all(|value| value == &a[0]) => Significance::Same,
+            Some([low, high]) if low <= 0.0 && 0.0 <= high => Significance::Within,
+            Some(_) => Significance::Larger,
+            None => Significance::Unknown,
         };
         let share = |difference: f64| e2e_figures::stats::rounded(difference / mean_a, 6);
         let has_share = mean_a != 0.0;
@@ -271,7 +271,7 @@ fn tested(reports: &[Report]) -> String {
     let count = |outcome| reports.iter().map(|report| checks(report, outcome)).sum::<f64>();
     let (good, all) = (count(Outcome::Passed), reports.iter().map(|report| cases(report).count()).sum::<usize>());
     let scenarios = reports.first().map_or(0, |report| report.request.scenarios.len());
-    let scenarios = counted(scenarios as u64, "scenario");
+    let scenarios = counted(scenarios, "scenario");
     format!("{passed} of {} runs pass; {good:.0} of {all} checks passed; {scenarios}", reports.len())
 }
 

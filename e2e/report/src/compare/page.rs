@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use e2e_figures::noise;
 
-use super::{Comparison, Difference, Figure, Judgement, Noise, Row, figures::spread};
+use super::{Comparison, Difference, Figure, Noise, Row, Significance, figures::spread};
 use crate::report::table::Table;
 
 /// Renders a comparison as Markdown, with links to the reports of its runs below `runs`, such as `../../runs`.
@@ -50,7 +50,7 @@ fn columns(first: &str, names: &[&str], last: &[&str]) -> Table {
 /// A summary of a row's differences, one sentence for each judgement.
 fn statement(row: &Row, names: &[&str]) -> String {
     let several = names.len() > 2;
-    let with = |judgement: Judgement, show: &dyn Fn(&Figure, usize) -> String| {
+    let with = |judgement: Significance, show: &dyn Fn(&Figure, usize) -> String| {
         let pairs = row.figures.iter().flat_map(|figure| (0..figure.differences.len()).map(move |at| (figure, at)));
         let found: Vec<String> = pairs
             .filter(|(figure, at)| figure.differences[*at].judgement == judgement)
@@ -64,22 +64,22 @@ fn statement(row: &Row, names: &[&str]) -> String {
     let name = |figure: &Figure, _: usize| figure.name.clone();
     let amount = |figure: &Figure, at: usize| format!("{} {}", figure.name, amount(&figure.differences[at]));
     let sentences = [
-        ("**yes**", with(Judgement::Larger, &amount)),
-        ("within the noise", with(Judgement::Within, &name)),
-        ("the same in every run", with(Judgement::Same, &name)),
-        ("unknown, a single run cannot show noise", with(Judgement::Unknown, &amount)),
-        ("not measured", with(Judgement::NotMeasured, &name)),
+        ("**yes**", with(Significance::Larger, &amount)),
+        ("within the noise", with(Significance::Within, &name)),
+        ("the same in every run", with(Significance::Same, &name)),
+        ("unknown, a single run cannot show noise", with(Significance::Unknown, &amount)),
+        ("not measured", with(Significance::NotMeasured, &name)),
     ];
     let said = sentences.iter().filter(|(_, figures)| !figures.is_empty());
     said.map(|(word, figures)| format!("{word}: {figures}")).collect::<Vec<_>>().join("; ")
 }
 
-/// A difference from the first side: `12.3% more (8.1% to 16.5% more)`.
+/// A difference from the first side: `12.3% more (8.1% more to 16.5% more)`.
 fn amount(difference: &Difference) -> String {
     let interval = |[low, high]: [f64; 2]| format!(" ({} to {})", more_or_less(low), more_or_less(high));
     match difference.relative {
-        _ if difference.judgement == Judgement::Same => "none".to_owned(),
-        _ if difference.judgement == Judgement::NotMeasured => "-".to_owned(),
+        _ if difference.judgement == Significance::Same => "none".to_owned(),
+        _ if difference.judgement == Significance::NotMeasured => "-".to_owned(),
         Some(relative) => more_or_less(relative) + &difference.relative_interval.map(interval).unwrap_or_default(),
         // No share of zero.
         None => "against 0".to_owned(),
@@ -108,14 +108,14 @@ fn figures(comparison: &Comparison, names: &[&str]) -> String {
 
 fn judgement(difference: &Difference) -> String {
     let word = match difference.judgement {
-        Judgement::Same => "the same in every run",
-        Judgement::Larger => "larger than the noise",
-        Judgement::Within => "within the noise",
-        Judgement::Unknown => "noise unknown",
-        Judgement::NotMeasured => "not measured",
+        Significance::Same => "the same in every run",
+        Significance::Larger => "larger than the noise",
+        Significance::Within => "within the noise",
+        Significance::Unknown => "noise unknown",
+        Significance::NotMeasured => "not measured",
     };
     match (difference.noise, difference.judgement) {
-        (Noise::Stretches, Judgement::Larger | Judgement::Within) => format!("{word} within one run of each"),
+        (Noise::Stretches, Significance::Larger | Significance::Within) => format!("{word} within one run of each"),
         _ => word.to_owned(),
     }
 }

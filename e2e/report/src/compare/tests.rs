@@ -62,11 +62,11 @@ fn a_difference_is_told_from_noise() {
 
     // Means 101 and 201, standard errors 1 and 1, 2 degrees of freedom: 100 ± 9.925 * sqrt(2), as shares of 101.
     let [rate] = figure(&comparison, "order: requests/s").differences.as_slice() else { panic!("one other side") };
-    assert_eq!((rate.judgement, rate.noise, rate.relative), (Judgement::Larger, Noise::Runs, Some(0.990099)));
+    assert_eq!((rate.judgement, rate.noise, rate.relative), (Significance::Larger, Noise::Runs, Some(0.990099)));
     let [low, high] = rate.relative_interval.unwrap();
     assert!((low - 0.85113).abs() < 1e-5 && (high - 1.12907).abs() < 1e-5, "{low} {high}");
-    assert_eq!(figure(&comparison, "order: latency p99 ms").differences[0].judgement, Judgement::Within);
-    assert_eq!(figure(&comparison, "order: errors").differences[0].judgement, Judgement::Same);
+    assert_eq!(figure(&comparison, "order: latency p99 ms").differences[0].judgement, Significance::Within);
+    assert_eq!(figure(&comparison, "order: errors").differences[0].judgement, Significance::Same);
 
     let page = render(&comparison, "../../runs");
     assert!(page.contains("order: requests/s 99.0% more (85.1% more to 112.9% more) on k8s"), "{page}");
@@ -91,10 +91,10 @@ fn runs_that_were_made_in_turns_are_judged_as_pairs() {
         let rate = &figure(&comparison, "order: requests/s").differences[0];
         (rate.judgement, rate.noise, render(&comparison, "").contains("The runs alternated"))
     };
-    assert_eq!(rate(&docker), (Judgement::Larger, Noise::Pairs, true));
+    assert_eq!(rate(&docker), (Significance::Larger, Noise::Pairs, true));
     let one_after_the_other: Vec<Report> =
         docker.iter().map(|run| Report { started_at: run.started_at.replace("T10", "T09"), ..run.clone() }).collect();
-    assert_eq!(rate(&one_after_the_other), (Judgement::Within, Noise::Runs, false));
+    assert_eq!(rate(&one_after_the_other), (Significance::Within, Noise::Runs, false));
 }
 
 #[test]
@@ -103,9 +103,12 @@ fn one_run_of_each_has_only_the_noise_within_it() {
     let other = [report("local", "pass", [300, 302, 298, 300], 11.0)];
     let comparison = Comparison::new(&[side("a", &one), side("b", &other)]).unwrap();
     let rate = &figure(&comparison, "order: requests/s").differences[0];
-    assert_eq!((rate.judgement, rate.noise), (Judgement::Larger, Noise::Stretches));
+    assert_eq!((rate.judgement, rate.noise), (Significance::Larger, Noise::Stretches));
     let latency = &figure(&comparison, "order: latency p99 ms").differences[0];
-    assert_eq!((latency.judgement, latency.relative, latency.relative_interval), (Judgement::Unknown, Some(0.1), None));
+    assert_eq!(
+        (latency.judgement, latency.relative, latency.relative_interval),
+        (Significance::Unknown, Some(0.1), None)
+    );
     assert!(
         render(&comparison, "").contains("unknown, a single run cannot show noise: order: latency p99 ms 10.0% more")
     );

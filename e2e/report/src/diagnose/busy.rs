@@ -78,13 +78,13 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
         ),
         (None, None) => return None,
     };
-    let usual = median(&rest).map_or(String::new(), |ms| format!(" (median {ms:.1} ms)"));
+    let usual = quantile(&rest, 0.5).map_or(String::new(), |ms| format!(" (median {ms:.1} ms)"));
     let throttling = limited.map(|_| THROTTLING.to_owned());
     Some(Finding {
         claim: format!(
             "the {which} probe of {name} is late only under load, because {why}: none of {} at rest was late{usual}; with {} of the \
              scenario {}, {late} of {} took longer than {budget_ms:.0} ms and then got the right answer{}",
-            counted(rest.len() as u64, "probe"),
+            counted(rest.len(), "probe"),
             load_of(figures),
             figures.name,
             loaded.len(),
@@ -101,13 +101,8 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
 
 /// What a liveness probe did to a container that was short of nothing but time.
 fn killed(data: &RunData, component: &Component, spec: &ProbeSpec) -> String {
-    let kills = |spec: &ProbeSpec| {
-        let pods = data.pods_of(component).filter_map(|(_, pod)| pod.container(&spec.container));
-        let events = pods.flat_map(|container| &container.events);
-        let by_probe = events.filter(|event| event.reason == "Killing" && event.message.contains("liveness probe"));
-        by_probe.map(|event| u64::from(event.count)).sum::<u64>()
-    };
-    match kills(spec) {
+    let containers = data.pods_of(component).filter_map(|(_, pod)| pod.container(&spec.container));
+    match containers.map(|container| container.kills_by(ProbeKind::Liveness)).sum::<u64>() {
         0 => String::new(),
         kills => {
             format!("; the liveness probe got it killed {}, although memory was not short", counted(kills, "time"))
@@ -148,7 +143,7 @@ fn margin(
     if has_failed || rest.len() < FEWEST || loaded.len() < FEWEST {
         return None;
     }
-    let (usual, slow, budget) = (median(&rest)?, quantile(&loaded, QUANTILE)?, budget_ms(spec));
+    let (usual, slow, budget) = (quantile(&rest, 0.5)?, quantile(&loaded, QUANTILE)?, budget_ms(spec));
     let share = (slow - usual) / (budget - usual);
     if share < USED_UP {
         return None;
@@ -197,10 +192,6 @@ fn budget_ms(spec: &ProbeSpec) -> f64 {
 
 fn took(exchanges: &[&Exchange]) -> Vec<f64> {
     exchanges.iter().map(|exchange| exchange.total_ms).collect()
-}
-
-fn median(exchanges: &[&Exchange]) -> Option<f64> {
-    quantile(exchanges, 0.5)
 }
 
 fn quantile(exchanges: &[&Exchange], quantile: f64) -> Option<f64> {

@@ -30,12 +30,7 @@ fn cannot_start(data: &RunData, component: &Component) -> Option<Finding> {
     let stuck: Vec<_> = data.pods_of(component).filter_map(|(name, pod)| Some((name, stuck::of_pod(pod)?))).collect();
     let (pod, first) = stuck.first()?;
     Some(Finding {
-        claim: format!(
-            "{} of {} cannot start: {}",
-            counted(stuck.len() as u64, "pod"),
-            component.name,
-            first.words.trim()
-        ),
+        claim: format!("{} of {} cannot start: {}", counted(stuck.len(), "pod"), component.name, first.words.trim()),
         evidence: vec![format!("{PODS}#/pods/{pod}")],
         fix: stuck::fix(first.code, &first.words, &component.kind, &component.name),
         ..Finding::of(&component.name, first.code, Severity::Error)
@@ -50,7 +45,7 @@ fn replaced(data: &RunData, component: &Component) -> Option<Finding> {
     Some(Finding {
         claim: format!(
             "{} of {} disappeared during the run and were replaced: {}; the content of their emptyDir volumes is lost",
-            counted(names.len() as u64, "pod"),
+            counted(names.len(), "pod"),
             component.name,
             names.join(", ")
         ),

@@ -139,7 +139,7 @@ fn not_carried_out(data: &RunData) -> Vec<Finding> {
     let silent = declared.map(|(name, scenario)| {
         (
             name.as_str(),
-            counted(scenario.during.len() as u64, "planned fault"),
+            counted(scenario.during.len(), "planned fault"),
             "the suite that runs it did not tell the run when its load began".to_owned(),
         )
     });

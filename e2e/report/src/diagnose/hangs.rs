@@ -127,7 +127,7 @@ impl Hang<'_> {
             claim: format!(
                 "{pod} hangs: it answered none of {}, while its program was alive (process state {}) and other pods answered theirs; its \
                  session {session} in {database} was idle in a transaction for {:.0} s, and {} waited for its locks",
-                counted(self.unanswered as u64, "probe"),
+                counted(self.unanswered, "probe"),
                 states.as_deref().unwrap_or_default(),
                 (self.time.end() - self.time.start()) as f64 / 1000.0,
                 waiting.join(" and ")

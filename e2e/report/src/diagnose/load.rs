@@ -1,12 +1,15 @@
 //! Findings about load: failed clients and requests, missing keys, crossed thresholds.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::collections::BTreeMap;
 
 use e2e_figures::{
     Failure, Outcome,
     scenario::{ScenarioResult, ThresholdName},
 };
-use e2e_plan::{duration::human_ms, words::counted};
+use e2e_plan::{
+    duration::human_ms,
+    words::{counted, kinds_in_brackets},
+};
 
 use super::{Code, Finding, RunData, Severity};
 use crate::{
@@ -24,12 +27,6 @@ pub(super) fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding>
         .chain(thresholds.iter().filter_map(crossed))
         .chain(saturated(data))
         .collect()
-}
-
-/// ` (66 × status_503)`, or nothing.
-fn kinds<'a, K: Display + 'a>(by_kind: impl IntoIterator<Item = (&'a K, &'a u64)>) -> String {
-    let kinds: Vec<String> = by_kind.into_iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
-    if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
 }
 
 /// The meaning of a kind of failure, where it has a single one.
@@ -89,9 +86,9 @@ fn clients(figures: &ScenarioResult, lines: &[&Threshold], source: &Source) -> O
         claim: format!(
             "{clients_failed} of {} failed in the scenario {name}{}; {} failed{}",
             counted(*clients, "client"),
-            kinds(client_outcomes.iter().filter(|(outcome, _)| *outcome != success)),
+            kinds_in_brackets(client_outcomes.iter().filter(|(outcome, _)| *outcome != success)),
             counted(figures.errors, "request"),
-            kinds(by_error)
+            kinds_in_brackets(by_error)
         ),
         evidence: source.figure_and_load("client_outcomes"),
         fix: remedy(by_error),
@@ -118,13 +115,13 @@ fn requests(figures: &ScenarioResult, planned: u64, lines: &[&Threshold], source
         (0, _) => format!(
             "none of the {} of the scenario {name} succeeded in the measured {window}{}",
             counted(*requests, "request"),
-            kinds(&figures.by_error)
+            kinds_in_brackets(&figures.by_error)
         ),
         (_, 0) => return None,
         (_, errors) => format!(
             "{} of the scenario {name} succeeded and {errors} failed in the measured {window}{}{}",
             counted(*succeeded, "request"),
-            kinds(&by_error),
+            kinds_in_brackets(&by_error),
             if planned > 0 { format!("; {planned} of all failures belong to planned faults") } else { String::new() }
         ),
     };
@@ -146,7 +143,7 @@ fn missing(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
             ledger.missing,
             counted(ledger.acknowledged, "key"),
             figures.name,
-            listed(&ledger.missing_keys, ledger.missing)
+            first_keys(&ledger.missing_keys, ledger.missing)
         ),
         evidence: vec![source.figure("ledger/missing")],
         fix: "Acknowledge only after the commit, and make the database write it to disk first (PostgreSQL: synchronous_commit and fsync \
@@ -163,7 +160,7 @@ fn duplicated(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
             "{} of the scenario {} are stored more than once: {}",
             counted(ledger.duplicate, "key"),
             figures.name,
-            listed(&ledger.duplicate_keys, ledger.duplicate)
+            first_keys(&ledger.duplicate_keys, ledger.duplicate)
         ),
         evidence: vec![source.figure("ledger/duplicate")],
         fix: "Make the key unique in the database, so that a repeated request changes nothing.".to_owned(),
@@ -172,7 +169,7 @@ fn duplicated(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
 }
 
 /// The first keys, with `...` for more.
-fn listed(keys: &[String], all: u64) -> String {
+fn first_keys(keys: &[String], all: u64) -> String {
     let more = if all > keys.len() as u64 { ", ..." } else { "" };
     format!("{}{more}", keys.join(", "))
 }

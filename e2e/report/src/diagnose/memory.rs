@@ -100,7 +100,7 @@ fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
             component.name,
             mebibytes(limit),
             FULL * 100.0,
-            counted(all as u64, "sample")
+            counted(all, "sample")
         ),
         evidence: vec![evidence::RESOURCES.to_owned()],
         fix: remedy(component, &whose),

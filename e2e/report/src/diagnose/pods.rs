@@ -60,11 +60,6 @@ pub(super) fn containers_with(pods: &[(&str, &PodReport)], pod: &str, container:
     format!("{}/{}", pointer(pod), if is_init { "init_containers" } else { "containers" })
 }
 
-/// `1 time`, `2 times`.
-fn times(count: u64) -> String {
-    counted(count, "time")
-}
-
 fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     let restarts: u32 = pods.iter().map(|(_, pod)| pod.restarts).sum();
     let (worst, pod) = pods.iter().max_by_key(|(_, pod)| pod.restarts)?;
@@ -73,7 +68,8 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
     }
     let looping = pod.restarts > 1 || pods.iter().any(|(_, pod)| pod.status.contains("CrashLoopBackOff"));
     let container = pod.all_containers().max_by_key(|c| c.status.restart_count)?;
-    let each: Vec<String> = pods.iter().map(|(name, pod)| format!("{name} {}", times(pod.restarts.into()))).collect();
+    let each: Vec<String> =
+        pods.iter().map(|(name, pod)| format!("{name} {}", counted(pod.restarts, "time"))).collect();
     let ended = container.status.last_termination.as_ref().map_or(String::new(), |end| {
         let why = killed_by(container, end).map_or(String::new(), |message| format!(": `{message}`"));
         format!("; the last instance of {worst} ended with {} (exit code {}){why}", end.reason, end.exit_code)
@@ -84,7 +80,7 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         true => log(data, worst, &container.name),
     };
     Some(Finding {
-        claim: format!("{} was restarted {}: {}{ended}", component.name, times(restarts.into()), each.join(", ")),
+        claim: format!("{} was restarted {}: {}{ended}", component.name, counted(restarts, "time"), each.join(", ")),
         evidence: [Some(pointer(worst)), log].into_iter().flatten().collect(),
         fix: format!("Find out from the probes, the memory limit and the log of {} why it ends.", component.name),
         excerpt,
@@ -133,7 +129,7 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
                 true => format!("the init container {} of {}", container.name, component.name),
                 false => component.name.clone(),
             },
-            times(ends.len() as u64),
+            counted(ends.len(), "time"),
             e2e_plan::duration::human(last.at.saturating_sub(last.started))
         ),
         evidence: [Some(containers_with(pods, pod, &container.name)), log].into_iter().flatten().collect(),
@@ -175,7 +171,7 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
              it before it is up",
             component.name,
             e2e_plan::duration::human(allowed),
-            counted(probe.failure_threshold.into(), "probe"),
+            counted(probe.failure_threshold, "probe"),
             e2e_plan::duration::human(probe.period)
         ),
         evidence: vec![containers_with(pods, pod, &container.name)],

@@ -112,8 +112,8 @@ impl Case<'_> {
             Trouble::Errors => (report.errored, "errored", "error"),
         };
         match report.sent {
-            Some(sent) => format!("{count} of {} to {pod} {verb}", counted(sent.into(), "probe")),
-            None => format!("{} of {pod} reported", counted(count.into(), noun)),
+            Some(sent) => format!("{count} of {} to {pod} {verb}", counted(sent, "probe")),
+            None => format!("{} of {pod} reported", counted(count, noun)),
         }
     }
 }
@@ -146,7 +146,7 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
             Trouble::Fails => "fails",
             Trouble::Errors => "errors",
         },
-        counted(component.desired.into(), "replica"),
+        counted(component.desired, "replica"),
         first.tally(),
         last.trim()
     );

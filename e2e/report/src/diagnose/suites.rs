@@ -25,7 +25,7 @@ fn checks(data: &RunData) -> Option<Finding> {
     Some(Finding {
         claim: format!(
             "{} failed: {}; {}: {}",
-            counted(failed.len() as u64, "check"),
+            counted(failed.len(), "check"),
             names.join(", "),
             if failed.len() == 1 { "its message" } else { "the first message" },
             first.detail.lines().next().unwrap_or_default()
@@ -94,7 +94,7 @@ fn no_tests(data: &RunData) -> Finding {
         0 => gap("no test ran".to_owned(), "environment.json#/ready".to_owned()),
         records => {
             let there = if records == 1 { "there is" } else { "there are" };
-            let records = counted(records as u64, "record");
+            let records = counted(records, "record");
             gap(format!("{JUNIT} names no test, although {there} {records}"), JUNIT.to_owned())
         }
     }
@@ -119,7 +119,7 @@ fn unrecorded(data: &RunData, name: &str) -> Vec<Finding> {
             "{} tests are called {name} (in {}) and left {}",
             tests.len(),
             binaries(tests),
-            counted(records as u64, "record")
+            counted(records, "record")
         )),
         _ => {}
     }

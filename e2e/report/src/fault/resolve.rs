@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use e2e_figures::Random;
-use e2e_plan::{duration, pod_name, target::Target};
+use e2e_plan::{duration, pod_name, pod_names, target::Target};
 
 use super::{Action, FaultError, PlannedFault, Space};
 
@@ -116,10 +116,7 @@ fn resolve_one(
     if fault.action == Action::Rollout && owner.strategy == Strategy::AllAtOnce {
         fault.action = Action::Restart;
     }
-    let at = fault.at.unwrap_or_else(|| {
-        let share = RANDOM_FROM + when * (RANDOM_TO - RANDOM_FROM);
-        Duration::from_millis((window.as_secs_f64() * share * 10.0) as u64 * 100)
-    });
+    let at = fault.at.unwrap_or_else(|| moment(window, when));
     match at + fault.action.length() < window {
         true => Ok(PlannedFault { at: Some(at), ..fault }),
         false => Err(format!(
@@ -127,6 +124,12 @@ fn resolve_one(
             duration::human(window)
         )),
     }
+}
+
+/// A moment of a window that is left to chance, in tenths of a second.
+fn moment(window: Duration, fraction: f64) -> Duration {
+    let share = RANDOM_FROM + fraction * (RANDOM_TO - RANDOM_FROM);
+    Duration::from_millis((window.as_secs_f64() * share * 10.0) as u64 * 100)
 }
 
 /// Whether it happens to a whole component and to nothing less.
@@ -146,7 +149,7 @@ fn owner<'a>(name: &str, victims: &'a [Victim]) -> Option<&'a Victim> {
 }
 
 fn pods(victim: &Victim) -> impl Iterator<Item = String> {
-    (0..victim.replicas).map(|index| pod_name(&victim.name, index))
+    pod_names(&victim.name, victim.replicas)
 }
 
 /// Why a fault cannot happen to a name.

@@ -47,34 +47,33 @@ fn impact_of(data: &RunData) -> Impact {
     impacts(data, figures).remove(0)
 }
 
+/// Failed requests, the outage and the recovery, for the tenths of a second that differ.
+#[rstest]
+// Nothing for 0.5 s, then failures beside successes for 0.3 s; 3 s later, longer than the timeout, something else fails.
+#[case::failures_and_silence_after_it(
+    "kill app-0 at 3s", (3_000, 3_010), &[(30..35, (0, 0)), (35..38, (10, 4)), (70..71, (19, 1))], (12, Some(500), Some(800))
+)]
+#[case::nobody_noticed_it("kill app-0 at 3s", (3_000, 3_010), &[(40..41, (12, 0))], (0, Some(0), Some(0)))]
+#[case::still_failing_at_the_end("pause app-0 for 2s at 3s", (3_000, 5_000), &[(30..100, (0, 2))], (140, Some(7_000), None))]
+#[case::under_way_when_the_window_ended(
+    "kill app-0 at 9s", (9_000, 9_010), &[(90..100, (0, 0)), (105..106, (0, 3))], (3, Some(1_000), None)
+)]
+// Nobody asks for anything any more, and nothing is missing then.
+#[case::silence_after_the_window("kill app-0 at 9s", (9_000, 9_010), &[(90..95, (0, 0)), (100..106, (0, 0))], (0, Some(500), Some(500)))]
+fn what_clients_notice_of_a_fault(
+    #[case] fault: &str,
+    #[case] when: (u64, u64),
+    #[case] changed: &[(Range<usize>, (u64, u64))],
+    #[case] expected: (u64, Option<u64>, Option<u64>),
+) {
+    let impact = impact_of(&data(fault, when, changed));
+    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), expected);
+}
+
 #[test]
-fn failures_and_silence_after_a_fault_are_its_own() {
-    // Nothing for 0.5 s, then failures beside successes for 0.3 s; 3 s later, longer than the timeout, something else fails.
-    let changed = [(30..35, (0, 0)), (35..38, (10, 4)), (70..71, (19, 1))];
-    let impact = impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &changed));
-    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (12, Some(500), Some(800)));
+fn failures_are_told_by_the_second() {
+    let impact = impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &[(35..38, (10, 4)), (70..71, (19, 1))]));
     assert_eq!(impact.failed_by_second, [FailedSecond { second: 3, failed: 12 }]);
-}
-
-#[test]
-fn a_fault_that_nobody_noticed_has_no_impact() {
-    let impact = impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &[(40..41, (12, 0))]));
-    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (0, Some(0), Some(0)));
-}
-
-#[test]
-fn what_still_fails_at_the_end_has_not_recovered() {
-    let impact = impact_of(&data("pause app-0 for 2s at 3s", (3_000, 5_000), &[(30..100, (0, 2))]));
-    assert_eq!((impact.recovery_ms, impact.outage_ms), (None, Some(7_000)));
-}
-
-#[test]
-fn what_fails_after_the_window_was_under_way_in_a_fault() {
-    let impact = impact_of(&data("kill app-0 at 9s", (9_000, 9_010), &[(90..100, (0, 0)), (105..106, (0, 3))]));
-    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (3, Some(1_000), None));
-    // Nobody asks for anything any more, and nothing is missing then.
-    let impact = impact_of(&data("kill app-0 at 9s", (9_000, 9_010), &[(90..95, (0, 0)), (100..106, (0, 0))]));
-    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (0, Some(500), Some(500)));
 }
 
 #[test]

@@ -85,13 +85,13 @@ fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (V
             Verdict::Pass,
             format!(
                 "{}{} passed{} {}.",
-                counted(checks as u64, "check"),
+                counted(checks, "check"),
                 if data.request.filter.is_some() { " selected by `--filter`" } else { "" },
                 if thresholds.is_empty() { " and" } else { ", every threshold held, and" },
                 match restarts {
                     0 if was_disturbed => "no container was restarted but by planned faults".to_owned(),
                     0 => "no container was restarted".to_owned(),
-                    _ => format!("{} of containers stayed within the threshold", counted(restarts.into(), "restart")),
+                    _ => format!("{} of containers stayed within the threshold", counted(restarts, "restart")),
                 }
             ),
         ),
@@ -167,7 +167,7 @@ fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
             ProbeSection {
                 component: component.name.clone(),
                 container: spec.container.clone(),
-                which: spec.which.word().to_lowercase(),
+                which: spec.which,
                 spec: describe(&spec.probe.action),
                 sent: reports.iter().map(|report| report.sent.map(u64::from)).sum(),
                 failed: reports.iter().map(|report| u64::from(report.failed)).sum(),

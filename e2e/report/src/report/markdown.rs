@@ -134,7 +134,7 @@ fn fields(report: &Report) -> String {
         fields.row([path, message.to_owned(), places.join("; ")]);
     }
     let target = report.target;
-    let summary = counted(report.environment.warnings.len() as u64, "field");
+    let summary = counted(report.environment.warnings.len(), "field");
     format!("## Manifest fields not honoured on {target}\n\n{}", folded(&summary, &fields.markdown()))
 }
 
@@ -211,7 +211,7 @@ fn probes(report: &Report) -> String {
         let margin = probe.latency_ms_max.map(|latency| probe.timeout_ms as f64 - latency);
         probes.row([
             probe.component.clone(),
-            probe.which.clone(),
+            probe.which.to_string(),
             probe.spec.clone(),
             verdict,
             probe.sent.map_or("-".to_owned(), |sent| sent.to_string()),
@@ -230,7 +230,7 @@ fn probes(report: &Report) -> String {
         false => "Sent like a kubelet's, during the whole run",
     };
     let failing = report.probes.iter().filter(|probe| probe.failing).count() as u64;
-    let summary = format!("{}, {failing} failing", counted(report.probes.len() as u64, "probe"));
+    let summary = format!("{}, {failing} failing", counted(report.probes.len(), "probe"));
     let table = if failing == 0 { folded(&summary, &probes.markdown()) } else { probes.markdown() };
     let under_load = probing::table(report);
     format!("## Probes\n\n{how} (evidence/pods.json).\n\n{table}{under_load}{}", predictions(report))

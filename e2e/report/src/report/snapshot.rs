@@ -142,7 +142,7 @@ fn probes(report: &Report) -> BTreeMap<&str, BTreeMap<String, &str>> {
         let is_other = |other: &ProbeSection| other.component == probe.component && other.container != probe.container;
         let name = match report.probes.iter().any(is_other) {
             true => format!("{} {}", probe.container, probe.which),
-            false => probe.which.clone(),
+            false => probe.which.to_string(),
         };
         probes.entry(&probe.component).or_default().insert(name, &probe.spec);
     }
@@ -154,7 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::finding::Finding;
+    use crate::{finding::Finding, report::empty};
 
     /// The stable part of the report of a run on k8s with one component and these probes, thresholds and findings.
     fn stable_of(probes: &[(&str, &str)], restarts_max: f64, findings: &[(Severity, Code)]) -> serde_json::Value {
@@ -163,21 +163,13 @@ mod tests {
                 "failing": false, "last_failure": null, "latency_ms_max": null, "timeout_ms": 1000 })
         });
         let findings = findings.iter().map(|(severity, code)| Finding::new(*code, *severity));
-        let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
-        let report = json!({
-            "schema": crate::report::SCHEMA, "run_id": "", "target": "k8s", "verdict": "pass", "verdict_reason": "",
-            "started_at": "", "duration_ms": 1, "host": host,
-            "request": {
-                "started_at": "", "scenarios": {},
-                "thresholds": crate::request::Thresholds::default(), "overlays": [], "sets": [], "host": host
-            },
-            "environment": { "provider": "", "up_ms": 1, "ready": true, "warnings": [], "entrance": "" },
-            "components": [{ "name": "app", "kind": "Deployment", "desired": 1, "ready": 1, "restarts": 1, "healthy": false,
-                "status": "Running", "memory_bytes": null, "memory_limit_bytes": null, "cpu_seconds": null }],
-            "probes": probes.collect::<Vec<_>>(), "predictions": [], "suites": [], "scenarios": [], "cluster": null,
-            "thresholds": [{ "scenario": null, "step": null, "name": "restarts_max", "limit": restarts_max, "measured": 1.0, "state": "kept", "evidence": "" }],
-            "findings": findings.collect::<Vec<_>>(),
-        });
+        let mut report = serde_json::to_value(empty(Target::K8s, Verdict::Pass)).unwrap();
+        report["components"] = json!([{ "name": "app", "kind": "Deployment", "desired": 1, "ready": 1, "restarts": 1, "healthy": false,
+            "status": "Running", "memory_bytes": null, "memory_limit_bytes": null, "cpu_seconds": null }]);
+        report["probes"] = probes.collect();
+        report["thresholds"] = json!([{ "scenario": null, "step": null, "name": "restarts_max", "limit": restarts_max, "measured": 1.0,
+            "state": "kept", "evidence": "" }]);
+        report["findings"] = json!(findings.collect::<Vec<_>>());
         serde_json::from_str(&stable(&serde_json::from_value(report).unwrap())).unwrap()
     }
 

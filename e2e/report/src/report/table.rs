@@ -15,7 +15,7 @@ impl Table {
     }
 
     /// A table with a dynamic number of columns.
-    pub(crate) fn with_header(header: Vec<String>) -> Self {
+    pub fn with_header(header: Vec<String>) -> Self {
         Self { header, rows: Vec::new() }
     }
 

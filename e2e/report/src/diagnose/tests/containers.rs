@@ -15,14 +15,6 @@ fn killed(mut container: ContainerReport, first: u64, last: u64) -> ContainerRep
     container
 }
 
-#[test]
-fn a_program_that_nobody_killed_has_crashed() {
-    let data = run(ended(&[(2, 1, "Error"), (4, 1, "Error")]));
-    assert_eq!(codes(&data), [Code::Crashed, Code::RestartLoop]);
-    let claim = claim(&data, Code::Crashed);
-    assert!(claim.ends_with("app-0 2 times, the last time with exit code 1 after 2.0 s"), "{claim}");
-}
-
 /// An init container that failed twice and then did what it was for is named; its good end is no crash.
 #[test]
 fn an_init_container_that_failed_is_named() {
@@ -38,38 +30,42 @@ fn an_init_container_that_failed_is_named() {
     assert!(claim.contains("app-0 2 times, the last time with exit code 1"), "{claim}");
 }
 
-#[test]
-fn what_the_kubelet_killed_has_not_crashed() {
-    let data = run(killed(ended(&[(12, 0, "Completed"), (22, 0, "Completed")]), 11, 21));
-    assert_eq!(codes(&data), [Code::RestartLoop]);
-    let claim = claim(&data, Code::RestartLoop);
-    assert!(claim.contains("exit code 0): `Container app failed liveness probe, will be restarted`"), "{claim}");
-}
-
-#[test]
-fn an_end_before_the_first_kill_is_the_programs_own() {
-    let data = run(killed(ended(&[(4, 3, "Error"), (22, 0, "Completed")]), 21, 21));
-    assert_eq!(codes(&data), [Code::Crashed, Code::RestartLoop]);
-    assert!(claim(&data, Code::Crashed).contains("app-0 1 time, the last time with exit code 3"));
-}
-
-#[test]
-fn a_kill_for_memory_that_the_runtime_missed_is_no_crash() {
-    let data = run(ended(&[(4, 137, "OOMKilled"), (22, 137, "Error")]));
-    assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);
-    let data = run(ended(&[(4, 137, "OOMKilled"), (22, 3, "Error")]));
-    assert_eq!(codes(&data), [Code::OomKilled, Code::Crashed, Code::RestartLoop], "an exit code is the program's own");
-}
-
-#[test]
-fn a_kill_for_memory_is_found_although_a_later_end_had_another_reason() {
-    let data = run(killed(ended(&[(4, 137, "OOMKilled"), (22, 0, "Completed")]), 21, 21));
-    assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);
-    assert!(
-        claim(&data, Code::OomKilled)
-            .contains("more than 64 MiB of memory and was killed for it (OOMKilled): app-0 1 time")
-    );
-    assert!(!claim(&data, Code::RestartLoop).contains("OOMKilled"), "that was not the last one");
+/// What the claim of the first code says, for the ends of a container, of which the kubelet killed some.
+#[rstest::rstest]
+#[case::nobody_killed_it(
+    &[(2, 1, "Error"), (4, 1, "Error")], None, &[Code::Crashed, Code::RestartLoop],
+    "app-0 2 times, the last time with exit code 1 after 2.0 s"
+)]
+#[case::the_kubelet_killed_it(
+    &[(12, 0, "Completed"), (22, 0, "Completed")], Some((11, 21)), &[Code::RestartLoop],
+    "exit code 0): `Container app failed liveness probe, will be restarted`"
+)]
+#[case::an_end_before_the_first_kill_is_the_programs_own(
+    &[(4, 3, "Error"), (22, 0, "Completed")], Some((21, 21)), &[Code::Crashed, Code::RestartLoop],
+    "app-0 1 time, the last time with exit code 3"
+)]
+#[case::a_kill_for_memory_that_the_runtime_missed(
+    &[(4, 137, "OOMKilled"), (22, 137, "Error")], None, &[Code::OomKilled, Code::RestartLoop], ""
+)]
+#[case::an_exit_code_is_the_programs_own(
+    &[(4, 137, "OOMKilled"), (22, 3, "Error")], None, &[Code::OomKilled, Code::Crashed, Code::RestartLoop], ""
+)]
+#[case::a_kill_for_memory_before_another_end(
+    &[(4, 137, "OOMKilled"), (22, 0, "Completed")], Some((21, 21)), &[Code::OomKilled, Code::RestartLoop],
+    "more than 64 MiB of memory and was killed for it (OOMKilled): app-0 1 time"
+)]
+fn ends_of_a_container(
+    #[case] ends: &[(u64, i32, &str)],
+    #[case] kills: Option<(u64, u64)>,
+    #[case] expected: &[Code],
+    #[case] words: &str,
+) {
+    let data = run(kills.into_iter().fold(ended(ends), |container, (first, last)| killed(container, first, last)));
+    assert_eq!(codes(&data), expected);
+    let claimed = claim(&data, expected[0]);
+    assert!(claimed.contains(words), "{claimed}");
+    let is_last_for_memory = ends.last().is_some_and(|end| end.2 == "OOMKilled");
+    assert_eq!(claim(&data, Code::RestartLoop).contains("OOMKilled"), is_last_for_memory, "it tells the last end");
 }
 
 /// The sum of the limits of a pod is nobody's limit.

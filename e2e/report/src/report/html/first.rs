@@ -54,7 +54,7 @@ fn cause(report: &Report) -> Markup {
             }
             @if let Some(patch) = headline.patch() { pre.patch tabindex="0" aria-label="Patch for the manifests" { code { (patch.trim_end()) } } }
             @if headline.others > 0 {
-                p.more { a href="#key-findings" { "And " (counted(headline.others as u64, "other finding")) } "." }
+                p.more { a href="#key-findings" { "And " (counted(headline.others, "other finding")) } "." }
             }
         }
     }

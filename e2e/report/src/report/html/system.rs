@@ -64,7 +64,7 @@ fn lines(report: &Report, component: &ComponentSection) -> Vec<String> {
         status => format!("{}/{}, {status}", component.ready, component.desired),
     });
     if component.restarts > 0 {
-        lines.push(e2e_plan::words::counted(component.restarts.into(), "restart"));
+        lines.push(e2e_plan::words::counted(component.restarts, "restart"));
     }
     let commits = report.scenarios.iter().flat_map(|section| &section.figures.activity);
     let commits = commits.filter(|of| of.component == component.name).filter_map(|of| of.commits_per_second);

@@ -1,13 +1,15 @@
 //! The sections about the load: each scenario's figures and the expected performance. Main functions: [`load`], [`expected`].
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::fmt::Write;
 
 use e2e_figures::{
-    outcome::Outcome,
     scenario::{Activity, LedgerResult, ModelKind, Part, ScenarioResult, StepFigures},
     stats::Summary,
 };
-use e2e_plan::duration::{human, human_ms};
+use e2e_plan::{
+    duration::{human, human_ms},
+    words::kinds_in_brackets,
+};
 
 use super::ms;
 use crate::{
@@ -80,7 +82,7 @@ fn scenario(section: &ScenarioSection) -> String {
         human_ms(figures.duration_ms),
         asked(figures),
         figures.errors,
-        kinds(&figures.by_error),
+        kinds_in_brackets(&figures.by_error),
         latency(figures.latency_ms.as_ref()),
         figures.generator.described(),
         if figures.generator.saturated { ", and was the bottleneck" } else { "" },
@@ -128,7 +130,7 @@ fn steps(steps: &[StepFigures]) -> String {
     let measured: Vec<&StepFigures> = steps.iter().filter(|step| !step.once || step.requests > 0).collect();
     for step in &measured {
         let of = |percentile: fn(Summary) -> f64| ms(step.latency_ms.map(percentile));
-        let errors = format!("{}{}", step.errors, kinds(&step.by_error));
+        let errors = format!("{}{}", step.errors, kinds_in_brackets(&step.by_error));
         let rate = step.rate_per_second.map_or("-".to_owned(), |rate| format!("{rate:.0}"));
         let name = step.name.clone();
         table.row([name, step.requests.to_string(), rate, errors, of(|l| l.p50), of(|l| l.p99), of(|l| l.max)]);
@@ -231,12 +233,4 @@ fn latency(latency: Option<&Summary>) -> String {
     latency.map_or("not measured, no request succeeded".to_owned(), |Summary { p50, p90, p99, p999, max, .. }| {
         format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms, max {max:.1} ms")
     })
-}
-
-fn kinds(by_kind: &BTreeMap<Outcome, u64>) -> String {
-    if by_kind.is_empty() {
-        return String::new();
-    }
-    let kinds: Vec<String> = by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    format!(" ({})", kinds.join(", "))
 }
