@@ -48,7 +48,7 @@ pub async fn run(environment: &Environment) -> Result<(), BuiltInError> {
     for component in &environment.components {
         for which in ProbeKind::ALL.into_iter().filter(|which| component.probes.iter().any(|spec| spec.which == *which))
         {
-            let case = format!("{}_{}", component.name, which.word().to_lowercase());
+            let case = format!("{}_{which}", component.name);
             keep(environment, "probes", &case, probe(environment, &component.name, which)).await?;
         }
     }
@@ -96,14 +96,12 @@ async fn keep(
     directory.write_json(record.file(), &record).map(drop)
 }
 
-/// Whether all replicas are ready or completed.
+/// Whether all replicas are ready, as those are that have run to completion.
 fn ready(component: &Component, snapshot: &Snapshot) -> Found {
     let of = |name: &String| snapshot.pods.get(name).map_or("unknown".to_owned(), |pod| pod.status.clone());
-    let is_fine = |name: &String| {
-        snapshot.pods.get(name).is_some_and(|pod| pod.ready || matches!(pod.status.as_str(), "Completed" | "Succeeded"))
-    };
+    let is_fine = |name: &String| snapshot.pods.get(name).is_some_and(|pod| pod.ready);
     let (fine, rest): (Vec<String>, Vec<String>) = component.pod_names().partition(is_fine);
-    let desired = counted(component.desired.into(), "replica");
+    let desired = counted(component.desired, "replica");
     let detail = format!("{} of {desired} ready", fine.len());
     let states: Vec<String> = rest.iter().map(|name| format!("{name} is {}", of(name))).collect();
     let failure = match (component.desired, states.is_empty()) {
@@ -182,11 +180,11 @@ pub async fn probe(
         .filter(|exchange| !exchange.observation.success())
         .map(|exchange| format!("{}: {}", exchange.replica, exchange.observation.outcome()))
         .collect();
-    let asked = counted((specs.len() * declared.desired as usize) as u64, "probe");
+    let asked = counted(specs.len() * declared.desired as usize, "probe");
     let detail = format!("{} of {asked} succeeded", exchanges.len() - failed.len());
     let without_way = (declared.desired as usize).saturating_sub(declared.replicas.len());
     if without_way > 0 {
-        failed.push(format!("{without_way} of {} cannot be reached", counted(declared.desired.into(), "replica")));
+        failed.push(format!("{without_way} of {} cannot be reached", counted(declared.desired, "replica")));
     }
     let failure = match (specs.is_empty(), declared.replicas.is_empty(), failed.is_empty()) {
         (true, ..) => Some(format!("{component} declares no {} probe", which.word())),
@@ -195,4 +193,23 @@ pub async fn probe(
         (false, false, true) => None,
     };
     Ok((detail, Measured::Probes(exchanges), failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_kubelet::snapshot::PodReport;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_that_has_ended_is_ready_only_if_it_should_end() {
+        let component = serde_json::json!({"name": "web", "kind": "Deployment", "desired": 1, "replicas": [], "env": {}, "probes": []});
+        let component: Component = serde_json::from_value(component).expect("a component");
+        let failure = |is_ready: bool| {
+            let pod = PodReport { status: "Completed".to_owned(), ready: is_ready, ..PodReport::default() };
+            ready(&component, &Snapshot { pods: [("web-0".to_owned(), pod)].into() }).2
+        };
+        assert_eq!(failure(true), None);
+        assert_eq!(failure(false).as_deref(), Some("0 of 1 replica ready: web-0 is Completed"));
+    }
 }

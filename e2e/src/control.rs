@@ -151,12 +151,12 @@ impl Control {
 
     /// Sends a declared probe once like a kubelet, and returns the result.
     pub async fn probe(&self, pod: &str, container: &str, which: ProbeKind) -> Result<Observation, Error> {
-        self.told(self.post(&format!("/probe/{pod}/{container}/{}", which.word().to_lowercase()))).await
+        self.told(self.post(&format!("/probe/{pod}/{container}/{which}"))).await
     }
 
     /// Has the doctor examine a declared exec probe, which only the run can send.
     pub async fn examine(&self, pod: &str, container: &str, which: ProbeKind) -> Result<Diagnosis, Error> {
-        self.told(self.post(&format!("/examine/{pod}/{container}/{}", which.word().to_lowercase()))).await
+        self.told(self.post(&format!("/examine/{pod}/{container}/{which}"))).await
     }
 
     /// Restarts a container at once. Failures of its startup and liveness probes are ignored for its first

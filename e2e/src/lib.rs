@@ -18,10 +18,11 @@
 pub mod built_in;
 pub mod control;
 pub mod fixture;
+pub mod prometheus;
 pub mod record;
 pub mod scenario;
 
 pub use e2e_load::{agent, clock, load, scaling, self_check, stall, stats};
 pub use e2e_plan::ProbeKind;
-pub use e2e_report::{environment, prometheus};
+pub use e2e_report::environment;
 pub use scenario::scenario;

@@ -49,7 +49,7 @@ pub async fn measure<E: Display>(
     environment: &Environment,
     suite: &str,
     case: &str,
-    body: impl Future<Output = Result<(String, Measured, Option<String>), E>>,
+    body: impl Future<Output = Result<Found, E>>,
 ) {
     let directory = match environment.run_dir() {
         Ok(directory) => directory,
@@ -62,7 +62,7 @@ pub async fn measure<E: Display>(
 }
 
 /// A check's detail, its measurements, and the reason if it failed.
-pub(crate) type Found = (String, Measured, Option<String>);
+pub type Found = (String, Measured, Option<String>);
 
 pub(crate) fn judged<E: Display>(found: Result<Found, E>) -> (Outcome, String, Measured) {
     match found {

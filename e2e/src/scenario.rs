@@ -13,7 +13,7 @@ use e2e_load::{
         scenarios::{InvalidSteps, StepsScenario},
     },
 };
-use e2e_plan::words::sparkline;
+use e2e_plan::words::{by_kind, sparkline};
 use e2e_report::{
     environment::{self, Environment, LoadFrom},
     evidence::load_file,
@@ -27,6 +27,7 @@ use crate::{
     record::{Measured, measure},
 };
 
+pub use self::ledger::postgres;
 pub use e2e_load::scenario::*;
 
 /// Runs a declared scenario as one test: its record has the outcome, and the report the figures.
@@ -333,8 +334,7 @@ fn failures(figures: &ScenarioResult, lines: &Thresholds, unchecked: Option<&str
     let ScenarioResult { clients, clients_failed, by_error, .. } = figures;
     let mut failures = Vec::new();
     if figures.succeeded == 0 {
-        let kinds: Vec<String> = by_error.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
-        let kinds = if kinds.is_empty() { "no answer at all".to_owned() } else { kinds.join(", ") };
+        let kinds = if by_error.is_empty() { "no answer at all".to_owned() } else { by_kind(by_error) };
         failures.push(format!("no request succeeded in the measured time: {kinds}"));
     }
     if *clients_failed > 0 && lines.client_failure_rate_max.is_none() {

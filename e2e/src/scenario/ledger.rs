@@ -1,4 +1,4 @@
-//! The keys that a system stores, read by SQL. Main function: [`stored`].
+//! The keys that a system stores, read by SQL. Main functions: [`stored`], [`postgres`].
 
 use std::net::SocketAddr;
 
@@ -10,6 +10,29 @@ use futures_util::TryStreamExt;
 const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A connection to a PostgreSQL of a component, made as its manifest says. It ends with the client; its errors show in the next query.
+///
+/// # Errors
+///
+/// When the component lacks a variable of the image, or the database does not answer within 5 s.
+pub async fn postgres(
+    environment: &Environment,
+    component: &str,
+    address: SocketAddr,
+) -> Result<tokio_postgres::Client, Error> {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(address.ip().to_string())
+        .port(address.port())
+        .user(environment.env(component, "POSTGRES_USER")?)
+        .dbname(environment.env(component, "POSTGRES_DB")?)
+        .password(environment.env(component, "POSTGRES_PASSWORD")?)
+        .connect_timeout(CONNECT_LIMIT);
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
 
 /// The keys of a query, of each pod where each stores its own part.
 pub(super) async fn stored(environment: &Environment, sql: &Sql, pattern: &str) -> Result<StoredKeys, Error> {
@@ -33,18 +56,7 @@ async fn add(
     pattern: &str,
     address: SocketAddr,
 ) -> Result<(), Error> {
-    let component = sql.component.as_deref().unwrap_or(&sql.service);
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host(address.ip().to_string())
-        .port(address.port())
-        .user(environment.env(component, "POSTGRES_USER")?)
-        .dbname(environment.env(component, "POSTGRES_DB")?)
-        .password(environment.env(component, "POSTGRES_PASSWORD")?)
-        .connect_timeout(CONNECT_LIMIT);
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
-    // Ends with the client; an error of the connection shows in the query.
-    tokio::spawn(connection);
+    let client = postgres(environment, sql.component.as_deref().unwrap_or(&sql.service), address).await?;
     let statement = client.prepare(&sql.query).await?;
     let parameters: &[&str] = if statement.params().is_empty() { &[] } else { &[pattern] };
     let rows = client.query_raw(&statement, parameters.iter()).await?;

@@ -209,7 +209,7 @@ async fn look_while_it_answers(
 ) -> Result<Infallible, Error> {
     let mut shards = Vec::new();
     for (_, address) in environment.pods_of("postgres")? {
-        let client = crate::throughput::postgres(environment, address).await?;
+        let client = e2e::scenario::postgres(environment, "postgres", address).await?;
         let statement = client.prepare(SESSIONS).await?;
         shards.push((client, statement));
     }

@@ -21,7 +21,7 @@ async fn postgres_answers_a_query(environment: Environment) {
     check(&environment, "health", "postgres_answers_a_query", async {
         let mut versions = Vec::new();
         for (pod, address) in environment.pods_of("postgres")? {
-            let client = crate::throughput::postgres(&environment, address).await?;
+            let client = e2e::scenario::postgres(&environment, "postgres", address).await?;
             let row = client.query_one("SELECT 6 * 7, current_setting('server_version')", &[]).await?;
             let (answer, version): (i32, String) = (row.get(0), row.get(1));
             if answer != 42 {
@@ -129,9 +129,12 @@ pub(crate) fn replica_url(replica: &Replica, path: &str) -> Result<String, Error
     Ok(format!("http://{}{path}", port.address))
 }
 
+pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()
+}
+
 async fn get(url: String) -> Result<String, Error> {
-    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-    let response = client.get(&url).send().await?;
+    let response = client()?.get(&url).send().await?;
     let status = response.status();
     let body = response.text().await?;
     if !status.is_success() {

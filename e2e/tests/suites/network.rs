@@ -9,9 +9,12 @@ use std::{
 use e2e::{
     environment::{Environment, Replica},
     fixture::environment,
+    prometheus::{Sample, samples},
     record::{Measured, check},
 };
 use rstest::rstest;
+
+use crate::health::{client, replica_url};
 
 /// Enough that every replica gets its turn many times over, however the entrance chooses.
 const REQUESTS: u64 = 40;
@@ -20,8 +23,6 @@ const MOST_AT_ONCE: u64 = 400;
 /// How long a replica that is ready may be left out: each node of a cluster has to hear of it, and a busy one takes seconds.
 const SPREAD: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(500);
-/// Bound on one request; a healthy component needs a hundredth of it.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -29,7 +30,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::test]
 async fn entrance_reaches_every_backend(environment: Environment) {
     check(&environment, "network", "entrance_reaches_every_backend", async {
-        let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        let client = client()?;
         let replicas = &environment.component("backend")?.replicas;
         let before = served(&client, replicas).await?;
         let url = format!("http://{}/health", environment.entrance()?.address);
@@ -64,15 +65,11 @@ async fn entrance_reaches_every_backend(environment: Environment) {
 async fn served(client: &reqwest::Client, replicas: &[Replica]) -> Result<BTreeMap<String, u64>, Error> {
     let mut served = BTreeMap::new();
     for replica in replicas {
-        let metrics = client.get(url(replica, "/metrics")?).send().await?.error_for_status()?.text().await?;
-        let samples = metrics.lines().filter(|line| line.starts_with("backend_requests_total{route=\"/health\""));
-        let count = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum();
+        let metrics = client.get(replica_url(replica, "/metrics")?).send().await?.error_for_status()?.text().await?;
+        let is_it =
+            |sample: &Sample<'_>| sample.name == "backend_requests_total" && sample.label("route") == Some("/health");
+        let count = samples(&metrics).filter(is_it).map(|sample| sample.value as u64).sum();
         served.insert(replica.name.clone(), count);
     }
     Ok(served)
-}
-
-fn url(replica: &Replica, path: &str) -> Result<String, Error> {
-    let port = replica.ports.first().ok_or_else(|| format!("{} declares no port", replica.name))?;
-    Ok(format!("http://{}{path}", port.address))
 }

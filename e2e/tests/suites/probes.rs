@@ -10,6 +10,6 @@ async fn probe_succeeds(
     #[values("postgres", "redis", "engine", "backend", "nginx")] component: &str,
     #[values(ProbeKind::Startup, ProbeKind::Readiness, ProbeKind::Liveness)] which: ProbeKind,
 ) {
-    let case = format!("{component}_{}", which.word().to_lowercase());
+    let case = format!("{component}_{which}");
     measure(&environment, "probes", &case, built_in::probe(&environment, component, which)).await;
 }

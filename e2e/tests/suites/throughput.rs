@@ -1,8 +1,6 @@
 //! Clients send operations one after the other; afterwards every acknowledged operation must be in the database, once, and with shards in
 //! that of its client.
 
-use std::net::SocketAddr;
-
 use e2e::{environment::Environment, fixture::environment, scenario};
 use rstest::rstest;
 
@@ -33,29 +31,11 @@ async fn check_shards(environment: &Environment) -> Result<(), SqlError> {
     // A fault may have moved a database.
     let environment = &environment.again()?;
     for (pod, address) in environment.pods_of("postgres")? {
-        let strays: i64 = postgres(environment, address).await?.query_one(STRAYS, &[]).await?.get(0);
+        let strays: i64 =
+            scenario::postgres(environment, "postgres", address).await?.query_one(STRAYS, &[]).await?.get(0);
         if strays > 0 {
             return Err(format!("{strays} operations in {pod} are of clients that it does not have").into());
         }
     }
     Ok(())
-}
-
-/// A connection to one of the system's PostgreSQLs, made as its manifest says.
-pub(crate) async fn postgres(
-    environment: &Environment,
-    address: SocketAddr,
-) -> Result<tokio_postgres::Client, SqlError> {
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host(address.ip().to_string())
-        .port(address.port())
-        .user(environment.env("postgres", "POSTGRES_USER")?)
-        .dbname(environment.env("postgres", "POSTGRES_DB")?)
-        .password(environment.env("postgres", "POSTGRES_PASSWORD")?)
-        .connect_timeout(std::time::Duration::from_secs(5));
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
-    // Ends with the client; an error of the connection shows in the next query.
-    tokio::spawn(connection);
-    Ok(client)
 }

@@ -3,12 +3,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock, time::Duration};
 
+use e2e::prometheus::samples;
 use e2e_load::clock::now_unix_ms;
 use e2e_node::doctor::PoolUse;
-use e2e_report::{
-    evidence::{InUse, Saturation},
-    prometheus::samples,
-};
+use e2e_report::evidence::{InUse, Saturation};
 use serde::Deserialize;
 
 /// One resource of one component: which metrics say how far it is used up. `[[saturation]]` in `.config/e2e.toml`.

@@ -128,25 +128,12 @@ fn write(file: &Path, description: &str, content: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use e2e_report::report::{Verdict, empty};
 
     use super::*;
 
-    /// The report of a run without components on local.
-    fn report(verdict: &str) -> Report {
-        let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
-        let report = json!({
-            "schema": e2e_report::report::SCHEMA, "run_id": "", "target": "local", "verdict": verdict, "verdict_reason": "",
-            "started_at": "", "duration_ms": 1, "host": host,
-            "request": {
-                "started_at": "", "scenarios": {}, "thresholds": e2e_report::request::Thresholds::default(), "overlays": [],
-                "sets": [], "host": host
-            },
-            "environment": { "provider": "", "up_ms": 1, "ready": true, "warnings": [], "entrance": "" },
-            "components": [], "probes": [], "predictions": [], "suites": [], "scenarios": [], "cluster": null,
-            "thresholds": [], "findings": [],
-        });
-        serde_json::from_value(report).expect("a report")
+    fn report(verdict: Verdict) -> Report {
+        empty(Target::Local, verdict)
     }
 
     #[test]
@@ -156,16 +143,16 @@ mod tests {
             (directory.path().join("local/report.snap"), directory.path().join("local/report.snap.new"));
         let compare = |verdict, accept| compare(&report(verdict), directory.path(), accept).expect("a comparison");
 
-        let first = compare("pass", false).expect("nothing was accepted");
+        let first = compare(Verdict::Pass, false).expect("nothing was accepted");
         assert_eq!((&first.file, &first.accepted), (&file, &None));
         assert!(!file.exists() && pending.exists());
-        assert_eq!(compare("pass", true), None);
+        assert_eq!(compare(Verdict::Pass, true), None);
         assert!(file.exists() && !pending.exists());
 
-        let change = compare("fail", false).expect("another verdict");
+        let change = compare(Verdict::Fail, false).expect("another verdict");
         assert!(change.to_string().contains("-  \"verdict\": \"pass\",\n+  \"verdict\": \"fail\",\n"), "{change}");
         assert_eq!(read(&pending), Ok(Some(change.measured)), "for cargo insta review");
-        assert_eq!(compare("pass", false), None);
+        assert_eq!(compare(Verdict::Pass, false), None);
         assert!(!pending.exists(), "the run that agrees removes it");
     }
 
@@ -175,10 +162,10 @@ mod tests {
         let file = directory.path().join("local/report.snap");
         write(&file, "", "").expect("a file");
         fs::write(&file, "---\n<<<<<<< ours: [\n---\n{}\n").expect("a file");
-        let error = compare(&report("pass"), directory.path(), false).expect_err("an error").to_string();
+        let error = compare(&report(Verdict::Pass), directory.path(), false).expect_err("an error").to_string();
         assert!(error.contains("local/report.snap") && error.contains("--update-snapshots"), "{error}");
-        assert_eq!(compare(&report("pass"), directory.path(), true).expect("an update"), None);
-        assert_eq!(compare(&report("pass"), directory.path(), false).expect("a comparison"), None);
+        assert_eq!(compare(&report(Verdict::Pass), directory.path(), true).expect("an update"), None);
+        assert_eq!(compare(&report(Verdict::Pass), directory.path(), false).expect("a comparison"), None);
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl System {
             provider: match prepared.load_from {
                 LoadFrom::Host => self.provider.description(),
                 LoadFrom::Inside { agents } => {
-                    format!("{}, load from {} inside", self.provider.description(), counted(agents.into(), "agent"))
+                    format!("{}, load from {} inside", self.provider.description(), counted(agents, "agent"))
                 }
             },
             kubelet: self.provider.profile().version,

@@ -6,11 +6,9 @@ use std::{
     time::Duration,
 };
 
+use e2e::prometheus::{Sample, samples};
 use e2e_node::poll::{Look, until};
-use e2e_report::{
-    evidence::{Machine, Throttling, Usage},
-    prometheus::{Sample, samples},
-};
+use e2e_report::evidence::{Machine, Throttling, Usage};
 use jiff::Timestamp;
 use serde::Deserialize;
 
