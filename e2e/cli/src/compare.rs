@@ -10,7 +10,10 @@ use e2e_run::{
     exit::ExitCode,
 };
 
-use crate::{directories::run_directory, options::Format};
+use crate::{
+    directories::run_directory,
+    options::{Format, print_json},
+};
 
 /// Compare runs, and show which differences exceed the noise.
 ///
@@ -55,7 +58,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
 pub(crate) fn show(comparison: &Comparison, directory: &Path, format: Format) -> Result<()> {
     match format {
         Format::Text => print!("{}", std::fs::read_to_string(directory.join(COMPARISON_MARKDOWN))?),
-        Format::Json => println!("{}", serde_json::to_string_pretty(comparison)?),
+        Format::Json => print_json(comparison)?,
     }
     eprintln!("comparison: {}", directory.join(COMPARISON_HTML).display());
     Ok(())

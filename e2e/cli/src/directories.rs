@@ -11,7 +11,7 @@ use e2e_report::{
 };
 use e2e_run::{HELD, Options};
 
-use crate::failure::BadInput;
+use crate::failure::bad_input;
 
 /// The link to the latest run's directory, which stands for it in arguments too.
 const LATEST: &str = "latest";
@@ -55,7 +55,7 @@ pub(crate) fn held_run_directory(run: Option<&Path>, project: &Options) -> Resul
     match &held[..] {
         [] => run_directory(None, project),
         [only] => run_directory(Some(Path::new(only)), project),
-        several => Err(BadInput(format!("several systems are up: {}; name one of them", several.join(", "))).into()),
+        several => bad_input(format!("several systems are up: {}; name one of them", several.join(", "))),
     }
 }
 

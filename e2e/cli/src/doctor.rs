@@ -30,8 +30,8 @@ use e2e_run::{Facts, Options, exit::ExitCode, known};
 
 use crate::{
     directories::{down, run_directory, system},
-    failure::BadInput,
-    options::{Format, block_on},
+    failure::bad_input,
+    options::{Format, block_on, print_json},
 };
 
 /// Find out why a probe fails: send it as a kubelet does, then search for a single change that makes it succeed.
@@ -149,7 +149,7 @@ fn of_url(args: &Args, url: &str) -> Result<ExitCode> {
     })??;
     match args.format {
         Format::Text => print!("{}", text::render(&diagnosis)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&diagnosis)?),
+        Format::Json => print_json(&diagnosis)?,
     }
     Ok(exit_code(&[&diagnosis]))
 }
@@ -161,14 +161,14 @@ fn of_environment(args: &Args, project: &Options) -> Result<ExitCode> {
     }
     if args.from_start.is_some() && environment.target == Target::K8s {
         let text = "--from-start works on docker and local only: a cluster's kubelets decide themselves when to restart a container";
-        return Err(BadInput(text.to_owned()).into());
+        return bad_input(text);
     }
     let entries = block_on(async {
         let seen = control.status().await.with_context(down)?;
         Examined { args, environment: &environment, control, seen }.all().await
     })??;
     if args.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&entries)?);
+        print_json(&entries)?;
     }
     Ok(exit_code(&entries.iter().map(|entry| &entry.diagnosis).collect::<Vec<_>>()))
 }

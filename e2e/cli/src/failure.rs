@@ -21,6 +21,10 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
 #[error("{0}")]
 pub(crate) struct BadInput(pub(crate) String);
 
+pub(crate) fn bad_input<T>(text: impl Into<String>) -> anyhow::Result<T> {
+    Err(BadInput(text.into()).into())
+}
+
 /// An error with its own exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{1}")]

@@ -23,7 +23,7 @@ use live::Live;
 use target::{Header, Target};
 
 use crate::{
-    failure::BadInput,
+    failure::{BadInput, bad_input},
     interrupts::Interrupts,
     options::{Format, block_on},
 };
@@ -256,7 +256,7 @@ impl Args {
         if self.agents > scenario.clients {
             let (agents, clients) = (self.agents, scenario.clients);
             let text = format!("--agents {agents} exceeds --clients {clients}: each agent needs a client");
-            return Err(BadInput(text).into());
+            return bad_input(text);
         }
         if let Some(name) = &self.scenario {
             return Ok(Workload::Steps(target::steps(&self.url, name, scenario)?));

@@ -174,7 +174,7 @@ impl Args {
         }
         let mut random = Random::new(self.seed, 0);
         while self.at_most.is_some_and(|most| chosen.len() > most as usize) {
-            chosen.remove((random.number() % chosen.len() as u64) as usize);
+            chosen.remove(random.below(chosen.len()));
         }
         Ok(chosen)
     }
@@ -202,7 +202,7 @@ impl Args {
             let output = self.one(place, Some((&judged.overlay, original.bring_up())), &mut interrupts).await?;
             let (code, seen) = (code_of(&output), seen_in(&output));
             judged.fate = judge::of_run(code, seen.as_ref(), &last_said(&output), &original)?;
-            progress.line(format!("{number} of {}: {}: {}", counted(count as u64, "run"), judged.mutant, judged.fate));
+            progress.line(format!("{number} of {}: {}: {}", counted(count, "run"), judged.mutant, judged.fate));
         }
         Ok(())
     }

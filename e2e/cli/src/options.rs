@@ -247,8 +247,8 @@ pub(crate) struct LoadArgs {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     agents: u32,
     /// Generate the load inside the cluster (k8s only, its default) or on this machine.
-    #[arg(long, value_name = "inside|host")]
-    load_from: Option<LoadFrom>,
+    #[arg(long, value_name = "inside|host", value_parser = ["inside", "host"])]
+    load_from: Option<String>,
     /// Seed of the clients' data.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -268,13 +268,6 @@ pub(crate) struct LoadArgs {
 pub(crate) enum Format {
     Text,
     Json,
-}
-
-/// The origin of the load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum LoadFrom {
-    Inside,
-    Host,
 }
 
 /// A target; none for `auto`.
@@ -303,9 +296,15 @@ fn parse_targets(text: &str) -> Result<Targets, String> {
 }
 
 fn parse_replicas(text: &str) -> Result<(String, u32), String> {
-    let (component, count) = text.split_once('=').ok_or("write COMPONENT=N")?;
+    let (component, count) = of_component(text, "write COMPONENT=N")?;
     let count = count.parse().map_err(|_| format!("`{count}` is not a number of replicas; write COMPONENT=N"))?;
-    Ok((component.to_owned(), count))
+    Ok((component, count))
+}
+
+/// What a component is given, `COMPONENT=WHAT` with something on both sides, or else the remedy.
+pub(crate) fn of_component(text: &str, remedy: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(component, what)| !component.is_empty() && !what.is_empty());
+    parts.map(|(component, what)| (component.to_owned(), what.to_owned())).ok_or_else(|| remedy.to_owned())
 }
 
 impl SystemArgs {
@@ -335,7 +334,7 @@ impl SystemArgs {
             during: load.map_or_else(Vec::new, |load| load.during.clone()),
             during_seed: load.and_then(|load| load.during_seed),
             agents: load.map(|load| load.agents),
-            load_from_host: load.and_then(|load| load.load_from).map(|from| from == LoadFrom::Host),
+            load_from_host: load.and_then(|load| load.load_from.as_ref()).map(|from| from == "host"),
             hold: self.hold,
             run_id: self.run_id.clone(),
             ..self.manifests.options(project)?
@@ -347,6 +346,12 @@ impl SystemArgs {
     pub(crate) fn stdin(&self) -> Stdio {
         self.manifests.stdin()
     }
+}
+
+/// Prints a result for programs.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
 }
 
 /// Runs asynchronous work to its end.

@@ -7,7 +7,7 @@ use e2e_plan::{Plan, Warning, target::Target};
 use e2e_run::{Options, exit::ExitCode};
 use serde_json::{Value, json};
 
-use crate::options::{ChangeArgs, ManifestArgs};
+use crate::options::{ChangeArgs, ManifestArgs, print_json};
 
 /// Show what would run on a target, which fields it would not honour, and the objects with all changes applied.
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     match args.format {
         Format::Text => print!("{}", text::render(&plan, args.target, &warnings)),
         Format::Yaml => print!("{}", yaml(&plan, args.target, &warnings)?),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&json(&plan, args.target, &warnings))?),
+        Format::Json => print_json(&json(&plan, args.target, &warnings))?,
     }
     Ok(ExitCode::Pass)
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
             command::line("report RUN"),
             command::line("run")
         );
-        return Err(BadInput(text).into());
+        return bad_input(text);
     }
     if args.check {
         let report = Report::new(&load(&directory)?);
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let report = report_again(&directory)?;
     match args.format {
         Format::Markdown => print!("{}", markdown::render(&report)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Format::Json => print_json(&report)?,
         Format::Summary => {
             println!("{}", summary::render(&report, wants_colour()));
         }

@@ -14,8 +14,8 @@ use e2e_run::{
 
 use crate::{
     compare,
-    failure::BadInput,
-    options::{Format, LoadArgs, SystemArgs, block_on},
+    failure::bad_input,
+    options::{Format, LoadArgs, SystemArgs, block_on, of_component, print_json},
     up::detach,
 };
 
@@ -109,11 +109,7 @@ impl AgainstArgs {
 }
 
 fn parse_image(text: &str) -> Result<(String, String), String> {
-    let (component, image) = text.split_once('=').ok_or("write COMPONENT=IMAGE")?;
-    match component.is_empty() || image.is_empty() {
-        true => Err("write COMPONENT=IMAGE, such as backend=registry.example/backend:1.4".to_owned()),
-        false => Ok((component.to_owned(), image.to_owned())),
-    }
+    of_component(text, "write COMPONENT=IMAGE, such as backend=registry.example/backend:1.4")
 }
 
 /// `5%` or `5` as a share.
@@ -150,7 +146,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let outcome = block_on(e2e_run::run(options, &progress))??;
     if let (Some(report), Some(summary)) = (&outcome.report, outcome.summary()) {
         match args.format {
-            Format::Json => println!("{}", serde_json::to_string_pretty(report)?),
+            Format::Json => print_json(report)?,
             Format::Text => println!("{summary}"),
         }
         outcome.say_where();
@@ -161,11 +157,11 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
 /// The working tree against another version.
 fn against(args: &Args, options: Options, request: &Request, progress: &Progress) -> Result<ExitCode> {
     if args.system.targets().len() > 1 {
-        return Err(BadInput("--against compares two versions on one target; name one with --target".to_owned()).into());
+        return bad_input("--against compares two versions on one target; name one with --target");
     }
     let compared = block_on(Box::pin(e2e_run::against::against(options, request, progress)))??;
     match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&compared.result)?),
+        Format::Json => print_json(&compared.result)?,
         Format::Text => print!("\n{}", e2e_report::against::render(&compared.result)),
     }
     eprintln!("comparison: {}", compared.directory.join(AGAINST_HTML).display());

@@ -30,7 +30,7 @@ use subject::Subject;
 
 use crate::{
     directories,
-    failure::{BadInput, describe},
+    failure::{bad_input, describe},
     options::{ClusterArgs, ManifestArgs, Set, TargetChoice, block_on, parse_target},
 };
 
@@ -244,10 +244,10 @@ impl Args {
         if distinct.len() != self.counts().len() {
             let flag = if self.shards.is_empty() { "--replicas" } else { "--shards" };
             let text = format!("{flag} names a level twice; use --repeat to measure levels more than once");
-            return Err(BadInput(text).into());
+            return bad_input(text);
         }
         if self.controls && self.target.0 != Some(Target::Docker) {
-            return Err(BadInput("--controls studies Docker's bridge and needs --target docker".to_owned()).into());
+            return bad_input("--controls studies Docker's bridge and needs --target docker");
         }
         let own = self.counts().iter().map(|level| (*level, None));
         let controls = Control::ALL.into_iter().filter(|_| self.controls);
@@ -282,12 +282,8 @@ fn studies(project: &Options) -> PathBuf {
 fn order(levels: &[(u32, Option<Control>)], rounds: u32, seed: u64) -> Vec<(u32, Option<Control>)> {
     let mut order = Vec::new();
     for round in 0..rounds {
-        let mut random = Random::new(seed, round);
         let mut shuffled = levels.to_vec();
-        // Fisher-Yates.
-        for last in (1..shuffled.len()).rev() {
-            shuffled.swap(last, (random.number() % (last as u64 + 1)) as usize);
-        }
+        Random::new(seed, round).shuffle(&mut shuffled);
         order.extend(shuffled);
     }
     if let Some(first) = order.iter().position(|level| *level == (1, None)) {

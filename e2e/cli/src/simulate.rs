@@ -11,11 +11,15 @@ use e2e_kubelet::{
     predict::{Answer, Measured, Timeline, play},
     snapshot::{ContainerReport, Snapshot},
 };
-use e2e_plan::{Component, ProbeKind, duration::human, pod_name, target::Target, words::counted};
+use e2e_plan::{Component, ProbeKind, duration::human, pod_names, target::Target, words::counted};
 use e2e_report::{command, environment::Environment, evidence::PODS, run_dir};
 use e2e_run::{Options, exit::ExitCode};
 
-use crate::{directories::run_directory, failure::BadInput, options::ManifestArgs};
+use crate::{
+    directories::run_directory,
+    failure::{BadInput, bad_input},
+    options::ManifestArgs,
+};
 
 /// Predict from a run's measurements what a kubelet does: when each pod becomes ready, is killed, or crash-loops.
 #[derive(Debug, clap::Args)]
@@ -75,7 +79,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let took = begun.elapsed();
     if played.is_empty() {
         let text = format!("the run {} measured none of these containers; name another run with --run", directory.id());
-        return Err(BadInput(text).into());
+        return bad_input(text);
     }
     for (name, timeline) in &played {
         println!("{name}: {}", timeline.summary());
@@ -89,7 +93,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     println!(
         "simulated {} of {} in {:.1} ms, from run {}",
         human(args.length),
-        counted(played.len() as u64, "container"),
+        counted(played.len(), "container"),
         took.as_secs_f64() * 1000.0,
         directory.id()
     );
@@ -114,7 +118,7 @@ const SHOWN: usize = 24;
 
 fn of_component(args: &Args, component: &Component, snapshot: &Snapshot) -> Vec<(String, Timeline)> {
     let mut played = Vec::new();
-    for name in (0..component.replicas).map(|index| pod_name(&component.name, index)) {
+    for name in pod_names(&component.name, component.replicas) {
         let Some(pod) = snapshot.pod(&name) else {
             println!("{name}: not measured by the run");
             continue;

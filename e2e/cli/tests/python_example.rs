@@ -1,5 +1,7 @@
 //! `examples/python`: a system without a line of Rust, tested by the program `e2e` and by pytest.
 
+mod support;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,9 +13,6 @@ use e2e_report::{
     run_dir::{REPORT_JSON, RunDir},
 };
 use e2e_run::docker_engine;
-
-/// What is said of programs that this machine does not have and may not install.
-const MISSING: &str = "not found for the image";
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -62,9 +61,8 @@ fn passes_on(target: &str) {
         .output()
         .unwrap();
     let (said, summary) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
-    if said.contains(MISSING) {
-        let reason = said.lines().find(|line| line.contains(MISSING)).unwrap_or_default();
-        return eprintln!("SKIPPED: {reason}");
+    if !support::has_programs(&said, "the example") {
+        return;
     }
     let passed = summary.starts_with(&format!("PASS on {target}"));
     assert!(output.status.success() && passed, "{summary}\n{said}");

@@ -14,7 +14,7 @@ use e2e_run::{Options, exit::ExitCode};
 use super::Args;
 use crate::{
     directories::run_directory,
-    options::{Format, sources},
+    options::{Format, print_json, sources},
 };
 
 pub(super) fn run(args: &Args, manifests: &[PathBuf], project: &Options) -> Result<ExitCode> {
@@ -26,15 +26,14 @@ pub(super) fn run(args: &Args, manifests: &[PathBuf], project: &Options) -> Resu
     let plan = e2e_run::plan(&Options { manifests, overlays: args.overlay.clone(), ..project.clone() })?;
     let remarks = lint(&plan, snapshot.as_ref());
     if args.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&remarks)?);
+        print_json(&remarks)?;
     } else {
         print!("{}", text(&remarks));
-        let count =
-            |severity, word| counted(remarks.iter().filter(|remark| remark.severity == severity).count() as u64, word);
+        let count = |severity, word| counted(remarks.iter().filter(|remark| remark.severity == severity).count(), word);
         let containers = plan.components.iter().flat_map(|component| component.pod.running_containers());
         println!(
             "{}: {}, {}, {}",
-            counted(containers.map(|container| container.probes.all().count() as u64).sum(), "probe"),
+            counted(containers.map(|container| container.probes.all().count()).sum::<usize>(), "probe"),
             count(Severity::Error, "error"),
             count(Severity::Warning, "warning"),
             count(Severity::Note, "note")

@@ -14,8 +14,7 @@ pub(super) fn score(study: &Study) -> Option<f64> {
 }
 
 pub(super) fn render(study: &Study, is_list: bool) -> String {
-    let mut lines =
-        vec![format!("# {} on {}", counted(study.mutants.len() as u64, "mutant"), study.target), String::new()];
+    let mut lines = vec![format!("# {} on {}", counted(study.mutants.len(), "mutant"), study.target), String::new()];
     match score(study).filter(|_| !is_list) {
         Some(score) => lines.push(format!("**Mutation score {:.0}%**: {}.", score * 100.0, totals(study))),
         None => lines.push(format!("{}.", totals(study))),

@@ -2,35 +2,26 @@
 
 use std::fmt::Write as _;
 
-use e2e_plan::{Component, Container, Missing, Plan, Restart, Warning, target::Target, words::counted};
+use e2e_plan::{Component, Container, Missing, Object, Plan, Restart, Warning, target::Target, words::counted};
 
 /// The plan in lines.
 pub(super) fn render(plan: &Plan, target: Target, warnings: &[Warning]) -> String {
     let mut text = format!(
         "{} in {} on {target}, in start order\n",
-        counted(plan.components.len() as u64, "component"),
-        counted(plan.components.iter().map(|component| u64::from(component.replicas)).sum(), "pod"),
+        counted(plan.components.len(), "component"),
+        counted(plan.components.iter().map(|component| component.replicas).sum::<u32>(), "pod"),
     );
     for component in &plan.components {
         // Writing to a String cannot fail.
         let _ = of_component(&mut text, plan, component);
     }
-    let others: Vec<String> = plan
-        .objects
-        .iter()
-        .filter(|object| {
-            let is_shown =
-                object.json["apiVersion"] == "v1" && ["Service", "ConfigMap", "Secret"].contains(&object.kind.as_str());
-            object.component.is_none() && !is_shown
-        })
-        .map(|object| format!("{}/{}", object.kind, object.name))
-        .collect();
+    let others: Vec<String> = plan.objects.iter().filter(|object| !object.is_planned()).map(Object::label).collect();
     if !others.is_empty() {
         let _ = writeln!(text, "\nother objects: {}", others.join(", "));
     }
     let warnings = lines(plan, target, warnings);
     if !warnings.is_empty() {
-        let _ = writeln!(text, "\n{} on {target}", counted(warnings.len() as u64, "warning"));
+        let _ = writeln!(text, "\n{} on {target}", counted(warnings.len(), "warning"));
         for warning in warnings {
             let _ = writeln!(text, "  {warning}");
         }
@@ -40,14 +31,14 @@ pub(super) fn render(plan: &Plan, target: Target, warnings: &[Warning]) -> Strin
 
 fn of_component(text: &mut String, plan: &Plan, component: &Component) -> std::fmt::Result {
     let Component { name, kind, replicas, pod, source, .. } = component;
-    let many = counted((*replicas).into(), if kind == "Job" { "completion" } else { "pod" });
+    let many = counted(*replicas, if kind == "Job" { "completion" } else { "pod" });
     writeln!(text, "\n{name}: {kind}, {many} ({source})")?;
     let earlier: Vec<&str> = component.earlier().map(String::as_str).collect();
     if !earlier.is_empty() {
         writeln!(text, "  after {}", earlier.join(", "))?;
     }
     if let Restart::OnFailure { failures_max: Some(limit) } = pod.restart {
-        writeln!(text, "  to completion, given up after {}", counted(limit.into(), "failure"))?;
+        writeln!(text, "  to completion, given up after {}", counted(limit, "failure"))?;
     }
     for container in &pod.init_containers {
         of_container(text, if container.is_sidecar { "sidecar" } else { "init" }, container)?;
@@ -95,7 +86,7 @@ pub(super) fn lines(plan: &Plan, target: Target, warnings: &[Warning]) -> Vec<St
         let Warning { source, object, path, .. } = alike[0];
         let others = match alike.len() - 1 {
             0 => String::new(),
-            others => format!(" (and {})", counted(others as u64, "more field")),
+            others => format!(" (and {})", counted(others, "more field")),
         };
         format!("{source}: {object} {path}{others}: {reason}")
     });

@@ -31,7 +31,7 @@ pub(super) enum Kind {
 impl Kind {
     /// `1 replica`, `2 shards`.
     pub(super) fn counted(self, level: u32) -> String {
-        counted(u64::from(level), self.word())
+        counted(level, self.word())
     }
 
     /// The singular.

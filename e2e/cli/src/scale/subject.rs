@@ -5,7 +5,7 @@ use e2e_report::{forecast::forecast, report::Report};
 use e2e_run::{Options, plan};
 
 use super::{Args, RunForecast, axis::Axis};
-use crate::failure::BadInput;
+use crate::failure::{BadInput, bad_input};
 
 /// The study's subject.
 pub(super) struct Subject {
@@ -57,10 +57,10 @@ impl Subject {
 fn only<'a>(choices: impl Iterator<Item = &'a str>, flag: &str, which: &str) -> Result<&'a str> {
     match choices.collect::<Vec<_>>()[..] {
         [only] => Ok(only),
-        [] => Err(BadInput(format!("none {which}: choose one with {flag} NAME")).into()),
+        [] => bad_input(format!("none {which}: choose one with {flag} NAME")),
         ref several => {
             let flags = several.iter().map(|name| format!("{flag} {name}")).collect::<Vec<_>>().join(" or ");
-            Err(BadInput(format!("{} {which}: choose one with {flags}", several.len())).into())
+            bad_input(format!("{} {which}: choose one with {flags}", several.len()))
         }
     }
 }

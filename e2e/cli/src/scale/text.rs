@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use e2e_load::scaling::{Fit, Point, Study, levels, mean};
-use e2e_report::report::Verdict;
+use e2e_report::report::{Verdict, table::Table};
 
 use super::{
     Found, Kind, Level, RunForecast,
@@ -12,20 +12,17 @@ use super::{
 
 pub(super) fn render(found: &Found, points: &[Point]) -> String {
     let axis = found.axis.word();
-    let mut lines = vec![
-        format!("# Rate of {} by {axis}s of {} on {}", found.scenario, found.component, found.target),
-        String::new(),
-        format!("| {axis}s | measured requests/s | lowest to highest | fitted | linearity | bottleneck | verdicts |"),
-        "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
-    ];
+    let title = format!("# Rate of {} by {axis}s of {} on {}", found.scenario, found.component, found.target);
+    let columns = ["measured requests/s", "lowest to highest", "fitted", "linearity", "bottleneck", "verdicts"];
+    let mut table = Table::with_header([&[format!("{axis}s")][..], &columns.map(str::to_owned)].concat());
     let fit = match &found.study {
         Study::Fitted(fit) => Some(fit),
         Study::Abstained(_) => None,
     };
     for level in levels(points) {
-        lines.push(row(level, found, points, fit));
+        table.row(row(level, found, points, fit));
     }
-    lines.push(String::new());
+    let mut lines = vec![title, String::new(), table.markdown().trim_end().to_owned() + "\n"];
     lines.extend(beside_measured(found, points));
     match &found.study {
         Study::Fitted(fit) => lines.extend(law(found.axis, fit)),
@@ -79,7 +76,7 @@ fn beside_measured(found: &Found, points: &[Point]) -> Vec<String> {
     head.into_iter().chain(rows).chain([String::new()]).collect()
 }
 
-fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String {
+fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> [String; 7] {
     let of_level = || points.iter().filter(|point| point.level == level).map(|point| point.throughput);
     let (low, high) = (of_level().fold(f64::INFINITY, f64::min), of_level().fold(0.0, f64::max));
     let measured = mean(points, level).unwrap_or_default();
@@ -91,7 +88,8 @@ fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String
         mean(points, 1).map_or("-".to_owned(), |one| format!("{:.0}%", measured / (one * f64::from(level)) * 100.0));
     let names = limits(found, |run| run.level == level && run.control.is_none());
     let verdicts = verdicts(found, level);
-    format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {names} | {verdicts} |")
+    let (level, measured, range) = (level.to_string(), format!("{measured:.0}"), format!("{low:.0} to {high:.0}"));
+    [level, measured, range, fitted, linearity, names, verdicts]
 }
 
 /// The number of runs of a level by verdict.
@@ -172,32 +170,24 @@ fn more_is_less(axis: Kind, points: &[Point]) -> Option<String> {
 /// The same comparison with one thing changed, where that was measured.
 fn controls(found: &Found, points: &[Point]) -> Vec<String> {
     let [few, many] = control::LEVELS;
-    let row = |how: &str, points: &[Point], limits: &str| {
-        let rates = match mean(points, few).zip(mean(points, many)) {
-            Some((few, many)) => format!("{few:.0} | {many:.0}"),
-            None => "- | -".to_owned(),
-        };
-        format!("| {how} | {rates} | {} | {limits} |", regression(points, few, many))
+    let (few_head, many_head) = (format!("{few} replicas, requests/s"), format!("{many} replicas"));
+    let mut table = Table::new(["condition", &few_head, &many_head, &format!("do {many} do less?"), "bottleneck"]);
+    let row = |how: &str, points: &[Point], limits: String| {
+        let rates = mean(points, few).zip(mean(points, many));
+        let [few_rate, many_rate] =
+            rates.map_or(["-"; 2].map(str::to_owned), |(few, many)| [few, many].map(|rate| format!("{rate:.0}")));
+        [how.to_owned(), few_rate, many_rate, regression(points, few, many), limits]
     };
     let changed = Control::ALL.into_iter().filter(|control| found.runs.iter().any(|run| run.control == Some(*control)));
-    let changed: Vec<String> = changed
-        .map(|control| {
-            let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(control))).collect();
-            row(control.described(), &points, &limits(found, |run| run.control == Some(control)))
-        })
-        .collect();
-    if changed.is_empty() {
-        return changed;
+    let changed: Vec<Control> = changed.collect();
+    let own = |run: &Level| run.control.is_none() && control::LEVELS.contains(&run.level);
+    table.row(row("unchanged", points, limits(found, own)));
+    for control in &changed {
+        let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(*control))).collect();
+        table.row(row(control.described(), &points, limits(found, |run| run.control == Some(*control))));
     }
-    let own =
-        row("unchanged", points, &limits(found, |run| run.control.is_none() && control::LEVELS.contains(&run.level)));
-    let head = [
-        String::new(),
-        format!("| condition | {few} replicas, requests/s | {many} replicas | do {many} do less? | bottleneck |"),
-        "| --- | --- | --- | --- | --- |".to_owned(),
-        own,
-    ];
-    head.into_iter().chain(changed).collect()
+    let text = table.markdown();
+    if changed.is_empty() { Vec::new() } else { vec![String::new(), text.trim_end().to_owned()] }
 }
 
 /// The bottlenecks of some runs, each name once; "not measured" when no run identified one.
