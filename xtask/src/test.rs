@@ -49,28 +49,8 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     build_ahead(&shell, engine.is_ok())?;
     // A failed stage must not hide the results of the next ones.
     let mut stages = vec![stage(&shell, profile, "all()", &[])];
-    match cmd!(shell, "helm version --short").quiet().read() {
-        Ok(version) => {
-            eprintln!("helm {version} is installed: tests that need it run too");
-            let charts = "test(/charts::with_helm::/)";
-            stages.push(stage(&shell, profile, charts, &["--run-ignored", "only"]));
-        }
-        Err(error) => eprintln!("SKIPPED: the tests that need helm: {error}"),
-    }
-    match block_on(e2e_run::cluster(project))? {
-        Ok(description) => {
-            eprintln!("{description} answers: tests that need a cluster run too");
-            let short = "binary(=k8s) and not test(twenty_kills)";
-            let chosen = if args.whole_cluster { "all()" } else { short };
-            stages.push(stage(&shell, "k8s", chosen, &[]));
-            if !args.whole_cluster {
-                eprintln!(
-                    "SKIPPED: faults, kills and the comparison of probes in the cluster; run them with --whole-cluster"
-                );
-            }
-        }
-        Err(error) => eprintln!("SKIPPED: the tests that need a cluster: {error}"),
-    }
+    stages.extend(with_helm(&shell, profile));
+    stages.extend(on_cluster(&shell, args.whole_cluster, project)?);
     if args.no_faults {
         eprintln!("SKIPPED: the faults (--no-faults)");
     } else {
@@ -83,6 +63,38 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     }
     anyhow::ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(ExitCode::Pass)
+}
+
+/// The tests that need helm, where it is installed.
+fn with_helm(shell: &Shell, profile: &str) -> Option<Stage> {
+    match cmd!(shell, "helm version --short").quiet().read() {
+        Ok(version) => {
+            eprintln!("helm {version} is installed: tests that need it run too");
+            Some(stage(shell, profile, "test(/charts::with_helm::/)", &["--run-ignored", "only"]))
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: the tests that need helm: {error}");
+            None
+        }
+    }
+}
+
+/// The tests that need a cluster, where one answers.
+fn on_cluster(shell: &Shell, is_whole: bool, project: &Options) -> Result<Option<Stage>> {
+    let description = match block_on(e2e_run::cluster(project))? {
+        Ok(description) => description,
+        Err(error) => {
+            eprintln!("SKIPPED: the tests that need a cluster: {error}");
+            return Ok(None);
+        }
+    };
+    eprintln!("{description} answers: tests that need a cluster run too");
+    if is_whole {
+        return Ok(Some(stage(shell, "k8s", "all()", &[])));
+    }
+    let stage = stage(shell, "k8s", "binary(=k8s) and not test(twenty_kills)", &[]);
+    eprintln!("SKIPPED: faults, kills and the comparison of probes in the cluster; run them with --whole-cluster");
+    Ok(Some(stage))
 }
 
 /// How a stage ended.

@@ -146,6 +146,8 @@ fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] ph
 #[case::no_such_component(&["--set", "rediss.env.A=b"], &["--set rediss.env.A", "did you mean `redis`?"])]
 #[case::no_such_variable(&["--set", "redis.A=b"], &["`redis.A` does not name an environment variable", "component.env.NAME=value"])]
 #[case::no_such_replicas(&["--replicas", "nginx=2"], &["--replicas nginx=2", "components: redis"])]
+#[case::replicas_of_nothing(&["--replicas", "=3"], &["write COMPONENT=N"])]
+#[case::an_image_of_nothing(&["--against-image", "=x"], &["write COMPONENT=IMAGE"])]
 #[case::no_such_overlay(&["--overlay", "overlays/oom"], &["overlays/oom", "no such file or directory", "check the path"])]
 #[case::no_such_configuration(&["--config", "e2e.tml"], &["cannot read e2e.tml", "create it"])]
 #[case::no_snapshots(&["--update-snapshots"], &["snapshots is not set", "leave --update-snapshots out"])]
@@ -156,6 +158,14 @@ fn flags_that_make_no_sense(#[case] flags: &[&str], #[case] phrases: &[&str]) {
     let output = project.e2e(&[], &[target, flags].concat()).output().unwrap();
     project.expect(&output, 2, phrases);
     assert!(!project.runs().exists(), "nothing was made");
+}
+
+#[test]
+fn an_agent_without_a_token() {
+    let output =
+        support::xtask(&["agent"]).env("E2E_AGENT_TOKEN", "").env("E2E_AGENT_LISTEN", "127.0.0.1:0").output().unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("E2E_AGENT_TOKEN is not set"), "{}", said(&output));
 }
 
 #[test]

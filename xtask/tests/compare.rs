@@ -2,35 +2,22 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, path::Path, process::Output};
 
-use e2e_report::{report::SCHEMA, request::Thresholds};
-use serde_json::json;
+use e2e_report::report::{Verdict, empty};
 use support::{expect, printed, said};
 
 fn xtask(runs: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xtask")).arg("--runs").arg(runs).args(arguments).output().unwrap()
+    support::xtask(arguments).arg("--runs").arg(runs).output().unwrap()
 }
 
 /// The report of a run that came up after so many milliseconds, where `compare` looks for it.
 fn leave_report(runs: &Path, id: &str, target: &str, up_ms: u64) {
-    let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
-    let request = json!({
-        "started_at": "", "scenarios": {}, "thresholds": Thresholds::default(), "overlays": [], "sets": [], "host": host,
-    });
-    let report = json!({
-        "schema": SCHEMA, "run_id": id, "target": target, "verdict": "pass", "verdict_reason": "", "started_at": "",
-        "duration_ms": 1, "host": host, "request": request,
-        "environment": { "provider": "none", "up_ms": up_ms, "ready": true, "warnings": [], "entrance": "nginx" },
-        "components": [], "probes": [], "predictions": [], "suites": [], "scenarios": [], "thresholds": [], "findings": [],
-    });
+    let mut report = empty(target.parse().unwrap(), Verdict::Pass);
+    (report.run_id, report.environment.up_ms) = (id.to_owned(), up_ms);
     let directory = runs.join("runs").join(id);
     fs::create_dir_all(&directory).unwrap();
-    fs::write(directory.join("report.json"), report.to_string()).unwrap();
+    fs::write(directory.join("report.json"), serde_json::to_string(&report).unwrap()).unwrap();
 }
 
 #[test]

@@ -1,29 +1,28 @@
 //! The doctor on the command line: exit codes, the shape of its JSON, and input of every bad kind within bounds of time.
 
+mod support;
+
 use std::{
     ffi::OsStr,
     net::TcpListener,
     os::unix::ffi::OsStrExt,
-    process::{Command, Output},
+    process::Output,
     time::{Duration, Instant},
 };
 
 use probed::{Reply, Server};
 use rstest::rstest;
+use support::{printed, said, xtask};
 
 /// Three seconds are promised for the default timeout; the rest is the program's own start on a busy machine.
 const BOUND: Duration = Duration::from_secs(6);
 
 fn doctor<S: AsRef<OsStr>>(arguments: &[S]) -> (Output, i32) {
     let begun = Instant::now();
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).arg("doctor").args(arguments).output().expect("xtask runs");
+    let output = xtask(&["doctor"]).args(arguments).output().expect("xtask runs");
     assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
     let code = output.status.code().unwrap_or(-1);
     (output, code)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[rstest]
@@ -40,15 +39,15 @@ fn text(bytes: &[u8]) -> String {
 #[case::both(&["--url", "http://127.0.0.1:9/", "--env", "latest"], "cannot be used with")]
 fn wrong_input_is_named(#[case] arguments: &[&str], #[case] reason: &str) {
     let (output, code) = doctor(arguments);
-    assert_eq!(code, 2, "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
+    assert_eq!(code, 2, "{}", said(&output));
+    assert!(said(&output).contains(reason), "{}", said(&output));
 }
 
 #[test]
 fn arguments_that_are_no_text_are_wrong_input() {
     let url = OsStr::from_bytes(b"http://127.0.0.1:8000/\xff");
     let (output, code) = doctor(&[OsStr::new("--url"), url]);
-    assert_eq!(code, 2, "{}", text(&output.stderr));
+    assert_eq!(code, 2, "{}", said(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +75,7 @@ async fn a_host_allow_list_is_told_as_json_and_as_text() {
     let patch = found["fix"]["patch"].as_str().expect("a patch");
     assert!(!patch.lines().any(|line| line.trim_start().starts_with("host:")), "{patch}");
     let (output, code) = doctor(&["--url", &url]);
-    let told = text(&output.stdout);
+    let told = printed(&output);
     assert_eq!(code, 1);
     assert!(told.contains("cause: host-allow-list (proven both ways by"), "{told}");
     assert!(told.contains("patch (the probe succeeds with it):\napiVersion: apps/v1\n"), "{told}");
@@ -88,8 +87,8 @@ async fn a_host_allow_list_is_told_as_json_and_as_text() {
 async fn what_nothing_explains_ends_with_6() {
     let broken = Server::start(|_| Reply::status(500, "")).await;
     let (output, code) = doctor(&["--url", &format!("http://{}/", broken.address)]);
-    assert_eq!(code, 6, "{}", text(&output.stdout));
-    assert!(text(&output.stdout).contains("cause: unknown after"), "{}", text(&output.stdout));
+    assert_eq!(code, 6, "{}", printed(&output));
+    assert!(printed(&output).contains("cause: unknown after"), "{}", printed(&output));
     assert_eq!(doctor(&["--url", &format!("http://{}/", probed::closed_port())]).1, 6);
     // A net of documentation (RFC 5737): there is no way to it, or nobody answers.
     assert_eq!(doctor(&["--url", "http://192.0.2.1:8000/"]).1, 6);
@@ -102,7 +101,7 @@ async fn servers_that_never_end_are_left_in_time() {
     let address = silent.local_addr().expect("an address");
     let kept = std::thread::spawn(move || silent.incoming().flatten().take(64).collect::<Vec<_>>());
     let (output, code) = doctor(&["--url", &format!("https://{address}/")]);
-    assert_eq!(code, 6, "{}", text(&output.stdout));
+    assert_eq!(code, 6, "{}", printed(&output));
     drop(kept);
     let endless = Server::start(|_| Reply::Forever(b"HTTP/1.1 200 OK\r\n\r\n".repeat(256))).await;
     // A kubelet reads 10 KiB of it and is content.
@@ -114,9 +113,9 @@ async fn bytes_that_are_no_text_are_shown_as_well_as_can_be() {
     let bytes = b"HTTP/1.1 503 \xff\xfe\r\nX-\xc3: \xff\r\nX-B: \xff\r\n\r\n\xff\xfe\xfd";
     let odd = Server::start(|_| Reply::Bytes(bytes.to_vec())).await;
     let (output, code) = doctor(&["--url", &format!("http://{}/", odd.address), "--format", "json"]);
-    assert!(code == 1 || code == 6, "{code}: {}", text(&output.stderr));
+    assert!(code == 1 || code == 6, "{code}: {}", said(&output));
     let found: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
-    assert!(found.is_ok(), "{}", text(&output.stdout));
+    assert!(found.is_ok(), "{}", printed(&output));
 }
 
 #[test]
@@ -133,10 +132,10 @@ fn manifests_are_linted() {
     let lint = || doctor(&[OsStr::new("--lint"), directory.path().as_os_str()]);
     write("");
     let (output, code) = lint();
-    assert_eq!((code, text(&output.stdout)), (0, "0 probes: 0 errors, 0 warnings, 0 notes\n".to_owned()));
+    assert_eq!((code, printed(&output)), (0, "0 probes: 0 errors, 0 warnings, 0 notes\n".to_owned()));
     write(", readinessProbe: {httpGet: {path: /, port: 80, host: app.example}}");
     let (output, code) = lint();
-    let told = text(&output.stdout);
+    let told = printed(&output);
     assert_eq!(code, 1, "{told}");
     assert!(told.starts_with("error[host-set] Deployment/app containers[app].readinessProbe.host ("), "{told}");
     assert!(told.ends_with("\n1 probe: 1 error, 0 warnings, 0 notes\n"), "{told}");

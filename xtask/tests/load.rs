@@ -12,9 +12,10 @@ use std::{
     time::Duration,
 };
 
+use probed::closed_port;
 use rstest::rstest;
 use rustix::process::Signal;
-use support::{Running, expect, printed, processes_of, said, unique};
+use support::{Running, expect, printed, processes_of, said, unique, xtask};
 
 /// Answers each request with the status that `answer` gives for its path, for as long as the test runs.
 fn serve(answer: fn(&str) -> u16) -> SocketAddr {
@@ -44,8 +45,8 @@ fn converse(mut stream: &TcpStream, answer: fn(&str) -> u16) {
 
 /// Load for half a second, without the check before it: a test shares the machine with others.
 fn load(more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["load", "--no-self-check", "--duration", "500ms"]).args(more);
+    let mut command = xtask(&["load", "--no-self-check", "--duration", "500ms"]);
+    command.args(more);
     command
 }
 
@@ -71,7 +72,7 @@ fn clients_whose_set_up_failed_are_told() {
     let shown = printed(&output);
     assert_eq!(output.status.code(), Some(1), "{shown}{}", said(&output));
     assert!(shown.contains("0 errors, 1 of 4 clients ready"), "{shown}");
-    assert!(shown.contains("set-up       4 requests, 3 errors: status_500: 3"), "{shown}");
+    assert!(shown.contains("set-up       4 requests, 3 errors: 3 × status_500"), "{shown}");
 
     let output = load(&arguments).args(["--format", "json"]).output().unwrap();
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -91,19 +92,13 @@ fn a_scenario_loads_as_declared_unless_a_flag_says_otherwise() {
     fs::write(&file, format!("[scenario.two]\nrate = 100\nclients = 3\nduration = '600ms'\n{steps}")).unwrap();
     let (root, url) = (project.path().to_string_lossy(), format!("http://{}/", serve(|_| 200)));
     let shown = |more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["load", "--no-self-check", "--root", &root, "--url", &url, "--scenario", "two"]);
-        printed(&command.args(more).output().unwrap())
+        let load = ["load", "--no-self-check", "--root", &root, "--url", &url, "--scenario", "two"];
+        printed(&xtask(&load).args(more).output().unwrap())
     };
     let declared = shown(&[]);
     assert!(["in 0.6 s", "3 clients", "100/s asked"].iter().all(|text| declared.contains(text)), "{declared}");
     let changed = shown(&["--clients", "2", "--rate", "50", "--duration", "200ms"]);
     assert!(["in 0.2 s", "2 clients", "50/s asked"].iter().all(|text| changed.contains(text)), "{changed}");
-}
-
-/// An address at which nobody listens.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[rstest]
@@ -126,7 +121,7 @@ fn nobody() -> SocketAddr {
 #[case::no_tls(3, &["https://SERVER/", "--insecure"], "tls_failed")]
 fn each_end_has_its_exit_code(#[case] code: i32, #[case] arguments: &[&str], #[case] expected: &str) {
     let project = project("attempts = 1");
-    let (server, nobody) = (serve(|_| 200).to_string(), nobody().to_string());
+    let (server, nobody) = (serve(|_| 200).to_string(), closed_port().to_string());
     let named = |text: &str| text.replace("SERVER", &server).replace("NOBODY", &nobody);
     let mut command = load(&["--root", &project.path().to_string_lossy(), "--url"]);
     let output = command.args(arguments.iter().map(|text| named(text))).output().unwrap();
@@ -138,7 +133,7 @@ fn each_end_has_its_exit_code(#[case] code: i32, #[case] arguments: &[&str], #[c
 #[test]
 fn a_configuration_with_a_typo_is_bad_input() {
     let project = project("attempt = 1");
-    let url = format!("http://{}/", nobody());
+    let url = format!("http://{}/", closed_port());
     let arguments = ["--root", &project.path().to_string_lossy(), "--url", &url, "--scenario", "two"];
     expect(&load(&arguments).output().unwrap(), 2, &[".config/e2e.toml:", "`attempt`"]);
 }

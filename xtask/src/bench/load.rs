@@ -142,7 +142,7 @@ fn compare(
         println!("{line}");
     }
     let medians: Vec<String> =
-        names.iter().zip(&mut ratios).map(|(name, ratios)| format!("{:.2} x {name}", median(ratios))).collect();
+        names.iter().zip(&ratios).map(|(name, ratios)| format!("{:.2} x {name}", median(ratios))).collect();
     println!("{what}, median of {} rounds: {}", args.rounds, medians.join(", "));
     Ok(())
 }
@@ -202,6 +202,11 @@ fn figure(text: &str, pattern: &str) -> Option<f64> {
     Regex::new(pattern).ok()?.captures(text)?.get(1)?.as_str().parse().ok()
 }
 
+/// A number of this generator's own result.
+fn pointed(json: &str, pointer: &str) -> Option<f64> {
+    serde_json::from_str::<serde_json::Value>(json).ok()?.pointer(pointer)?.as_f64()
+}
+
 /// The same load over few and over many connections, alternating. wrk's loss shows the share of the machine and the server.
 fn connections(args: &Args, peers: &[&Peer], url: &str) -> Result<()> {
     let few = args.connections;
@@ -220,12 +225,12 @@ fn connections(args: &Args, peers: &[&Peer], url: &str) -> Result<()> {
         peaks.push(peak);
         theirs.extend(wrk);
     }
-    let theirs = if theirs.is_empty() { String::new() } else { format!(" (wrk: {:.2})", median(&mut theirs)) };
+    let theirs = if theirs.is_empty() { String::new() } else { format!(" (wrk: {:.2})", median(&theirs)) };
     println!(
         "{} connections, median of {} rounds: {:.2} x the rate of {few}{theirs}, at most {:.0} MiB",
         args.many,
         args.rounds,
-        median(&mut ratios),
+        median(&ratios),
         peaks.into_iter().fold(0.0, f64::max)
     );
     Ok(())
@@ -257,7 +262,7 @@ fn rate_and_memory(args: &Args, url: &str, connections: u32) -> Result<(f64, f64
     });
     let name = format!("this generator with {connections} connections");
     let text = answered(&name, &child.wait_with_output()?, &OURS)?;
-    let rate = figure(&text, r#""requests_per_second": ([\d.]+)"#)
+    let rate = pointed(&text, "/requests_per_second")
         .with_context(|| format!("no rate over {connections} connections: {text}"))?;
     Ok((rate, peak.join().unwrap_or_default()))
 }

@@ -71,9 +71,9 @@ async fn rounds(args: &Args, compose: &[&str], runs: &Path) -> Result<ExitCode> 
     println!(
         "median of {} rounds: docker/compose {:.2}, docker {:.2} s, local {:.2} s",
         args.rounds,
-        median(&mut ratios),
-        median(&mut dockers),
-        median(&mut locals)
+        median(&ratios),
+        median(&dockers),
+        median(&locals)
     );
     Ok(ExitCode::Pass)
 }
@@ -82,10 +82,9 @@ fn interrupted() -> anyhow::Error {
     Ended(ExitCode::Interrupted, "interrupted; everything started has been removed".to_owned()).into()
 }
 
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+/// The median of at least one value.
+pub(super) fn median(values: &[f64]) -> f64 {
+    e2e_load::stats::median(values.to_vec()).unwrap_or(f64::NAN)
 }
 
 /// `docker compose` if the plugin is installed, else `docker-compose`.

@@ -46,17 +46,24 @@ pub(crate) fn expect(output: &Output, code: i32, phrases: &[&str]) {
     }
 }
 
+/// The program with these arguments.
+pub(crate) fn xtask(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(arguments);
+    command
+}
+
 /// What a verb says of itself.
 pub(crate) fn help(verb: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args([verb, "--help"]).output().expect("the program starts");
+    let output = xtask(&[verb, "--help"]).output().expect("the program starts");
     assert!(output.status.success(), "there is no verb `{verb}`");
     printed(&output)
 }
 
 /// The program on a project, with its runs there.
 pub(crate) fn xtask_in(root: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(arguments).arg("--root").arg(root).arg("--runs").arg(root.join("runs"));
+    let mut command = xtask(arguments);
+    command.arg("--root").arg(root).arg("--runs").arg(root.join("runs"));
     command.env_remove("CARGO_TARGET_DIR").stdin(Stdio::null());
     command
 }
@@ -117,8 +124,8 @@ impl Bench {
     /// The same on another project.
     pub(crate) fn command_on(&self, project: &str, arguments: &[&str]) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(project);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(arguments).arg("--root").arg(root).arg("--runs").arg(self.directory.path());
+        let mut command = xtask(arguments);
+        command.arg("--root").arg(root).arg("--runs").arg(self.directory.path());
         command.stdin(Stdio::null());
         command
     }

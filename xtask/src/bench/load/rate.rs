@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use e2e_load::stall::{self, StallingServer};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use super::{Args, OURS, Says, answered, figure, generator, median};
+use super::{Args, OURS, Says, answered, generator, median, pointed};
 
 /// Requests per second, as for the peers in docs/load.md.
 const RATE: f64 = 2000.0;
@@ -36,11 +36,11 @@ pub(super) fn compare(args: &Args) -> Result<()> {
     let (mut rates, mut deviations, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=args.rounds {
         let server = StallingServer::start()?;
-        let dropped = generate(args, server.address(), r#""dropped": (\d+)"#)?;
+        let dropped = generate(args, server.address(), "/dropped")?;
         let (rate, deviation_ms) = spread(&server.take_seen().arrivals).context("fewer than two requests arrived")?;
 
         server.stall(STALLS_AT_SECONDS.map(Duration::from_secs), STALL);
-        let p99 = generate(args, server.address(), r#""latency_ms": \{[^}]*"p99": ([\d.]+)"#)?;
+        let p99 = generate(args, server.address(), "/latency_ms/p99")?;
         let stalls = server.take_seen().stalls;
         ensure!(
             stalls.len() == STALLS_AT_SECONDS.len(),
@@ -61,22 +61,22 @@ pub(super) fn compare(args: &Args) -> Result<()> {
     println!(
         "rate, median of {} rounds: {:.2}/s, standard deviation of the gaps {:.3} ms; p99 off by {:.1}%",
         args.rounds,
-        median(&mut rates),
-        median(&mut deviations),
-        median(&mut errors)
+        median(&rates),
+        median(&deviations),
+        median(&errors)
     );
     Ok(())
 }
 
 /// Runs the generator at the rate, on the second processor, and reads a figure from its output.
-fn generate(args: &Args, address: SocketAddr, pattern: &str) -> Result<f64> {
+fn generate(args: &Args, address: SocketAddr, pointer: &str) -> Result<f64> {
     let mut command = generator(&format!("http://{address}/"), args.connections, DURATION.as_secs() as u32)?;
     let output = command.args(["--rate", &RATE.to_string()]).output().context("cannot run taskset (util-linux)")?;
     // Exit code 1 means dropped requests, which is a figure here.
     let text = answered("this generator", &output, &Says { codes: &[0, 1, 5], ..OURS })?;
     let said = String::from_utf8_lossy(&output.stderr);
-    figure(&text, pattern)
-        .with_context(|| format!("no figure {pattern} from a generator that ended with {}: {said}", output.status))
+    pointed(&text, pointer)
+        .with_context(|| format!("no figure {pointer} from a generator that ended with {}: {said}", output.status))
 }
 
 /// Arrivals per second, and the standard deviation of the times between them in milliseconds.
