@@ -210,8 +210,8 @@ impl Control {
     ///
     /// The run does not answer.
     pub async fn begin_faults(&self, scenario: &str, window_in: Duration) -> Result<(), Error> {
-        let millis = duration::millis(window_in).to_string();
-        self.answer(self.post(&format!("/faults/{scenario}/begin")).body(millis)).await.map(drop)
+        let request = self.post(&format!("/faults/{scenario}/begin")).json(&duration::millis(window_in));
+        self.answer(request).await.map(drop)
     }
 
     /// Waits until the planned faults of a scenario are over and all pods are ready again, for at most [`FAULTS_LIMIT`].

@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e_report::run_dir;
 use e2e_run::{
     Options, Outcome,
-    against::{AGAINST_HTML, Request},
+    against::{AGAINST_HTML, AgainstOptions},
     comparison,
     exit::ExitCode,
     progress::Progress,
@@ -96,9 +96,9 @@ const BLOCK: Duration = Duration::from_secs(2);
 const LINE: f64 = 0.05;
 
 impl AgainstArgs {
-    fn request(&self) -> Option<Request> {
+    fn request(&self) -> Option<AgainstOptions> {
         let BaseArgs { against, against_image } = &self.base;
-        (against.is_some() || !against_image.is_empty()).then(|| Request {
+        (against.is_some() || !against_image.is_empty()).then(|| AgainstOptions {
             reference: against.clone(),
             images: against_image.iter().cloned().collect(),
             block: self.block.unwrap_or(BLOCK),
@@ -155,7 +155,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
 }
 
 /// The working tree against another version.
-fn against(args: &Args, options: Options, request: &Request, progress: &Progress) -> Result<ExitCode> {
+fn against(args: &Args, options: Options, request: &AgainstOptions, progress: &Progress) -> Result<ExitCode> {
     if args.system.targets().len() > 1 {
         return bad_input("--against compares two versions on one target; name one with --target");
     }

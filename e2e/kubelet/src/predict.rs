@@ -318,14 +318,8 @@ mod tests {
             at: s(at),
         };
         seen.terminations = (0..5).map(|run| end(run * 30, run * 30 + 22, 137)).collect();
-        seen.events = vec![Event {
-            kind: EventType::Normal,
-            reason: "Killing".to_owned(),
-            message: "Container app failed liveness probe, will be restarted".to_owned(),
-            count: 5,
-            first: s(20),
-            last: s(140),
-        }];
+        let killing = Event::normal("Killing", "Container app failed liveness probe, will be restarted");
+        seen.events = vec![Event { count: 5, first: s(20), last: s(140), ..killing }];
         let measured = Measured::of(&seen);
         assert_eq!((measured.life, measured.stop), (None, s(2)));
 

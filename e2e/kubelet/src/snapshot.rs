@@ -391,7 +391,7 @@ impl ContainerReport {
     }
 
     fn killings(&self) -> impl Iterator<Item = &Event> {
-        self.events.iter().filter(|event| event.reason == "Killing")
+        self.events.iter().filter(|event| event.is_killing())
     }
 
     /// The probe that killed instances before they listened: the startup probe, or a liveness probe without a startup probe.

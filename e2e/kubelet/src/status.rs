@@ -69,7 +69,7 @@ impl ContainerState {
 pub const OOM_KILLED: &str = "OOMKilled";
 
 /// The termination of an instance of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Termination {
     /// The exit status; 128 + signal if a signal ended it.
     pub exit_code: i32,
@@ -152,6 +152,21 @@ pub struct Event {
     #[serde(rename = "last_ms", with = "millis")]
     #[schemars(with = "u64")]
     pub last: Duration,
+}
+
+impl Event {
+    /// A normal event, once, at the start of the run.
+    #[must_use]
+    pub fn normal(reason: &str, message: impl Into<String>) -> Self {
+        let (reason, message) = (reason.to_owned(), message.into());
+        Self { kind: EventType::Normal, reason, message, count: 1, first: Duration::ZERO, last: Duration::ZERO }
+    }
+
+    /// Whether a kubelet killed the container.
+    #[must_use]
+    pub fn is_killing(&self) -> bool {
+        self.reason == "Killing"
+    }
 }
 
 impl fmt::Display for Event {

@@ -31,14 +31,19 @@ pub use log::ProbeLog;
 /// Every future may be dropped early: when the node stops, or, for `exec`, when the container has ended.
 pub trait Runtime: Send + Sync + 'static {
     /// Starts a container, or a new instance of it, as fresh as its image. Ready when its process runs.
-    fn start(&self, pod: &str, container: &str) -> impl Future<Output = Result<(), StartError>> + Send;
+    fn start(&self, pod: &str, container: &str) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
     /// Ready once the container's process has ended, which may be at once.
     fn wait_exit(&self, pod: &str, container: &str) -> impl Future<Output = Exit> + Send;
 
     /// Sends SIGTERM, and SIGKILL after `grace`. Ready once the process has ended. After an error it is called again while the
     /// process runs.
-    fn kill(&self, pod: &str, container: &str, grace: Duration) -> impl Future<Output = Result<(), KillError>> + Send;
+    fn kill(
+        &self,
+        pod: &str,
+        container: &str,
+        grace: Duration,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
 
     /// Runs a command in the container, without a shell, for at most `timeout`.
     fn exec(
@@ -51,7 +56,7 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Removes a pod whose containers have ended, with what does not outlive it: its network, its emptyDir volumes. Its containers are
     /// started again. Nothing of the kind is to remove by default.
-    fn replace(&self, _pod: &str) -> impl Future<Output = Result<(), ReplaceError>> + Send {
+    fn replace(&self, _pod: &str) -> impl Future<Output = Result<(), RuntimeError>> + Send {
         std::future::ready(Ok(()))
     }
 
@@ -60,20 +65,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn target(&self, pod: &str) -> Option<Target>;
 }
 
-/// An existing container failed to run; the text is the error and the remedy.
+/// A container could not be started or stopped, or a pod not be removed; the text is the error and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
-pub struct StartError(pub String);
-
-/// A container could not be stopped; the text is the error.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct KillError(pub String);
-
-/// A pod could not be removed; the text is the error.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct ReplaceError(pub String);
+pub struct RuntimeError(pub String);
 
 /// The result of a command in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,21 +152,14 @@ enum Mode {
     Leave,
 }
 
-/// A request to restart a container; see [`Input::Restart`](e2e_kubelet::worker::Input::Restart).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restart {
-    /// The pod.
-    pub pod: String,
-    /// The container.
-    pub container: String,
-    /// The time during which failures of its startup and liveness probes do not count.
-    pub spare: Duration,
-}
-
 /// What can be requested from a node.
 #[derive(Debug, Clone)]
 enum Request {
-    Restart(Restart),
+    Restart {
+        pod: String,
+        container: String,
+        spare: Duration,
+    },
     /// Another pod in place of the one of this name.
     Replace(String),
 }
@@ -181,10 +169,11 @@ enum Request {
 pub struct Restarter(broadcast::Sender<Request>);
 
 impl Restarter {
-    /// Requests a restart of a container in its pod.
-    pub fn restart(&self, restart: Restart) {
+    /// Requests a restart of a container in its pod. Failures of its startup and liveness probes do not count for as long as `spare`; see
+    /// [`Input::Restart`](e2e_kubelet::worker::Input::Restart).
+    pub fn restart(&self, pod: &str, container: &str, spare: Duration) {
         // Fails only when the node has ended.
-        let _ = self.0.send(Request::Restart(restart));
+        let _ = self.0.send(Request::Restart { pod: pod.to_owned(), container: container.to_owned(), spare });
     }
 
     /// Requests that a pod is drained and another one takes its place, which begins with the init containers and without the old one's

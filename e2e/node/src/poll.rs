@@ -13,6 +13,13 @@ pub enum Look<T> {
     NotYet(String),
 }
 
+/// An error is a state that may pass.
+impl<T, E: std::fmt::Display> From<Result<T, E>> for Look<T> {
+    fn from(result: Result<T, E>) -> Self {
+        result.map_or_else(|error| Self::NotYet(error.to_string()), Self::Done)
+    }
+}
+
 /// The deadline passed, possibly during a check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} not there after {}; last seen: {last}", e2e_plan::duration::human(*.after))]

@@ -68,12 +68,7 @@ fn nginx() -> Option<PathBuf> {
 
 async fn listening(mut command: Command, address: SocketAddr) -> Program {
     let running = Program::start(&mut command).expect("the program starts");
-    let connected = || async move {
-        match tokio::net::TcpStream::connect(address).await {
-            Ok(_) => Look::Done(()),
-            Err(error) => Look::NotYet(error.to_string()),
-        }
-    };
+    let connected = || async move { tokio::net::TcpStream::connect(address).await.into() };
     let (limit, period) = (Duration::from_secs(20), Duration::from_millis(50));
     poll::until("a listener", limit, period, connected).await.expect("the program listens in time");
     running

@@ -20,7 +20,7 @@ fn of_pods(object: &Document, objects: &[Document]) -> Vec<FieldUse> {
     let cursor = Cursor::root(object).keys(pod_keys(&object.kind));
     let is_absent = |kind: &str, name: &str| !objects.iter().any(|other| provides(other, kind, name));
     let mut found = Vec::new();
-    let mut note = |cursor: &Cursor<'_>, text: String| found.push(FieldUse::new(cursor, Note::in_cluster(text)));
+    let mut note = |cursor: &Cursor<'_>, note| found.push(FieldUse::new(cursor, note));
     let text = |field| pod.text_at(&[field]).filter(|name| !name.is_empty());
     // The older name of the field counts where the other one is not set.
     let account = ["serviceAccountName", "serviceAccount"].into_iter().find_map(|field| Some((field, text(field)?)));
@@ -31,7 +31,7 @@ fn of_pods(object: &Document, objects: &[Document]) -> Vec<FieldUse> {
         let text = format!(
             "no pod can be created: the run's namespace has no ServiceAccount `{name}`; add one to the manifests"
         );
-        note(&cursor.key(field), text);
+        note(&cursor.key(field), Note::in_cluster(text));
     }
     for (index, volume) in pod.items_at(&["volumes"]).iter().enumerate() {
         let Some(name) = volume.text_at(&["persistentVolumeClaim", "claimName"]) else { continue };
@@ -40,7 +40,7 @@ fn of_pods(object: &Document, objects: &[Document]) -> Vec<FieldUse> {
                 "the pods stay pending: the run's namespace has no PersistentVolumeClaim `{name}`; add one to the manifests"
             );
             let cursor = cursor.key("volumes").item(index, volume.item_name().unwrap_or_default());
-            note(&cursor.keys(&["persistentVolumeClaim", "claimName"]), text);
+            note(&cursor.keys(&["persistentVolumeClaim", "claimName"]), Note::in_cluster(text));
         }
     }
     for (index, secret) in pod.items_at(&["imagePullSecrets"]).iter().enumerate() {
@@ -49,17 +49,13 @@ fn of_pods(object: &Document, objects: &[Document]) -> Vec<FieldUse> {
             "images are pulled without a login: the run's namespace has no Secret `{name}`; give it in .config/e2e.toml: `[secret.\"{name}\"]` \
              with `\".dockerconfigjson\" = {{ file = \"...\" }}`"
         );
-        note(&cursor.key("imagePullSecrets").item(index, name), text);
+        note(&cursor.key("imagePullSecrets").item(index, name), Note::in_cluster(text));
     }
     if let Some(name) = text("priorityClassName").filter(|name| !name.starts_with(OF_CLUSTERS)) {
-        let remedy = match is_absent("PriorityClass", name) {
-            true => "create it there first, or remove the field",
-            false => CLUSTER_SCOPED,
-        };
-        note(
-            &cursor.key("priorityClassName"),
-            format!("no pod can be created unless the cluster has the PriorityClass `{name}`: {remedy}"),
-        );
+        let needs_scope = !is_absent("PriorityClass", name);
+        let remedy = if needs_scope { CLUSTER_SCOPED } else { "create it there first, or remove the field" };
+        let text = format!("no pod can be created unless the cluster has the PriorityClass `{name}`: {remedy}");
+        note(&cursor.key("priorityClassName"), Note { needs_scope, ..Note::in_cluster(text) });
     }
     found
 }

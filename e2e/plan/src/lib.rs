@@ -77,7 +77,7 @@ pub use self::{
     release::{Moment, ReleaseHook},
     stores::{LINT_IGNORE, Missing},
     suggest::{nearest, no_component},
-    warnings::{CLUSTER_SCOPED, Warning},
+    warnings::Warning,
     workload::pod_keys,
 };
 
@@ -432,11 +432,14 @@ pub struct FieldUse {
 }
 
 /// What is said of a field on each target; nothing where it is honoured.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Note {
     pub(crate) docker: Option<String>,
     pub(crate) local: Option<String>,
     pub(crate) k8s: Option<String>,
+    /// Whether a cluster honours it in a run that applies objects which belong to the whole cluster.
+    #[serde(skip)]
+    pub(crate) needs_scope: bool,
 }
 
 #[cfg(test)]

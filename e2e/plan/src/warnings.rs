@@ -19,7 +19,7 @@ use super::{
 use crate::target::Target;
 
 /// What is said on k8s of an object that belongs to the whole cluster, unless a run is asked to apply such ones.
-pub const CLUSTER_SCOPED: &str =
+pub(crate) const CLUSTER_SCOPED: &str =
     "it is cluster-scoped and is not applied; `cluster_scoped = true` in .config/e2e.toml applies it";
 
 /// A field that a target does not honour.
@@ -39,6 +39,13 @@ impl Plan {
     /// The fields of the manifests that a target does not honour, in the order of the manifests.
     #[must_use]
     pub fn warnings(&self, target: Target) -> Vec<Warning> {
+        self.warnings_of_run(target, false)
+    }
+
+    /// The same of a run that applies objects which belong to the whole cluster, or does not.
+    #[must_use]
+    pub fn warnings_of_run(&self, target: Target, cluster_scoped: bool) -> Vec<Warning> {
+        let is_honoured = |note: &Note| target == Target::K8s && cluster_scoped && note.needs_scope;
         let warn = |field: &FieldUse| {
             Some(Warning {
                 source: field.source.clone(),
@@ -47,7 +54,7 @@ impl Plan {
                 reason: field.note.on(target)?.clone(),
             })
         };
-        self.fields.iter().filter_map(warn).collect()
+        self.fields.iter().filter(|field| !is_honoured(&field.note)).filter_map(warn).collect()
     }
 }
 
@@ -55,7 +62,7 @@ impl Note {
     /// The same on every target.
     pub(crate) fn everywhere(text: impl Into<String>) -> Self {
         let text = Some(text.into());
-        Self { docker: text.clone(), local: text.clone(), k8s: text }
+        Self { docker: text.clone(), local: text.clone(), k8s: text, needs_scope: false }
     }
 
     /// The same on the targets without a cluster.
@@ -65,18 +72,18 @@ impl Note {
 
     /// In a cluster alone.
     pub(crate) fn in_cluster(text: impl Into<String>) -> Self {
-        Self { docker: None, local: None, k8s: Some(text.into()) }
+        Self { k8s: Some(text.into()), ..Self::default() }
     }
 
     fn of_rule(rule: &Rule) -> Self {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        Self { docker: text(rule.docker), local: text(rule.local), k8s: text(rule.k8s) }
+        Self { docker: text(rule.docker), local: text(rule.local), k8s: text(rule.k8s), needs_scope: false }
     }
 
     /// For a field in no table.
     fn unknown() -> Self {
         let text = |target: Target| Some(format!("has no effect on {target}"));
-        Self { docker: text(Target::Docker), local: text(Target::Local), k8s: None }
+        Self { docker: text(Target::Docker), local: text(Target::Local), ..Self::default() }
     }
 
     fn on(&self, target: Target) -> Option<&String> {
@@ -154,7 +161,7 @@ fn carried(object: &Document, objects: &[Document]) -> Note {
     match is_cluster_scoped {
         // A run's own namespace stands for it.
         true if object.kind == "Namespace" => Note { k8s: Some(OWN_NAMESPACE.to_owned()), ..note },
-        true => Note { k8s: Some(CLUSTER_SCOPED.to_owned()), ..note },
+        true => Note { k8s: Some(CLUSTER_SCOPED.to_owned()), needs_scope: true, ..note },
         false => note,
     }
 }

@@ -1,7 +1,7 @@
 //! Records and evidence become findings, findings become a report. Pure: plain data in, plain data out.
 //!
 //! In reading order, each module knowing only those before it: [`run_dir`], [`env_vars`] and [`command`] name files, variables and
-//! commands. [`fault`] is the language of planned faults; [`request`], [`environment`], [`record`] and [`evidence`] are a run's inputs and
+//! commands, [`xml`] escapes texts. [`fault`] is the language of planned faults; [`request`], [`environment`], [`record`] and [`evidence`] are a run's inputs and
 //! results, [`run_data`] all of them. [`faults`] derives the impact of planned faults, [`thresholds`] compares figures with their limits,
 //! [`probing`] compares probes under load with probes at rest, and [`diagnose`] makes each [`finding`]. [`expected`] and [`bottleneck`]
 //! derive capacity and what limits it, [`forecast`] what more of a component would bring. [`chart`] draws, [`report`] assembles and
@@ -33,6 +33,7 @@ pub mod run_dir;
 #[cfg(test)]
 mod testing;
 pub mod thresholds;
+pub mod xml;
 
 /// The JSON Schema of a file, made from its type.
 pub fn schema<T: schemars::JsonSchema>() -> String {

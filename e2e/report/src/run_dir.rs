@@ -207,12 +207,22 @@ pub fn new_run_id() -> String {
     format!("{now}-{}", &random_hex()[..4])
 }
 
+/// The time, such as `2026-11-23T21:45:01Z`.
+pub fn now_text() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// 32 random hexadecimal digits from the system.
 pub fn random_hex() -> String {
+    format!("{:032x}", random())
+}
+
+/// A random number from the system.
+pub fn random() -> u128 {
     let mut bytes = [0_u8; 16];
     // Without random numbers there are no secrets: panics.
     getrandom::fill(&mut bytes).expect("the system's random source works");
-    format!("{:032x}", u128::from_be_bytes(bytes))
+    u128::from_be_bytes(bytes)
 }
 
 #[cfg(test)]

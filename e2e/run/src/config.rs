@@ -20,7 +20,10 @@ pub use self::{
     outside::{Outside, OutsideValue},
     scenarios::{InvalidScenario, RATE_MIN},
 };
-use crate::{CONFIG, gather::Meter, image::Recipes, provider::local::Programs};
+use crate::{gather::Meter, image::Recipes, provider::local::Programs};
+
+/// Where a project's configuration stands unless told otherwise.
+pub const CONFIG: &str = ".config/e2e.toml";
 
 /// The whole file. Every key has a default, so an empty file is a valid one.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,23 +110,26 @@ impl Default for Config {
 }
 
 fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<PathBuf>>, D::Error> {
-    struct Paths;
-    impl<'de> serde::de::Visitor<'de> for Paths {
-        type Value = Vec<PathBuf>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a path or a list of paths")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<Self::Value, E> {
-            Ok(vec![path.into()])
-        }
-
-        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {
-            Deserialize::deserialize(serde::de::value::SeqAccessDeserializer::new(sequence))
-        }
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a path or a list of paths")]
+    enum Paths {
+        One(PathBuf),
+        Many(Vec<PathBuf>),
     }
-    deserializer.deserialize_any(Paths).map(Some)
+    Paths::deserialize(deserializer).map(|paths| match paths {
+        Paths::One(path) => Some(vec![path]),
+        Paths::Many(paths) => Some(paths),
+    })
+}
+
+/// A value that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is {value}; {remedy}")]
+pub struct Invalid {
+    /// The key, in a scenario below the scenario's.
+    key: String,
+    value: String,
+    remedy: String,
 }
 
 /// Why the configuration cannot be used. Each message names the file, the key and the remedy.
@@ -146,15 +152,14 @@ pub enum Error {
         key: String,
         reason: String,
     },
-    #[error("{key} is {value}; {remedy}")]
-    Invalid { key: &'static str, value: String, remedy: String },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
 }
 
 impl Error {
     /// A planned fault of a scenario that cannot be carried out.
     pub(crate) fn during(scenario: &str, FaultError { text, reason }: FaultError) -> Self {
-        let source = InvalidScenario::Key { key: "during".to_owned(), value: format!("`{text}`"), remedy: reason };
-        Self::Scenario { name: scenario.to_owned(), source }
+        Self::Scenario { name: scenario.to_owned(), source: invalid("during", &format!("`{text}`"), &reason) }
     }
 }
 
@@ -199,12 +204,12 @@ impl Config {
         })?;
         file.clone_into(&mut config.file);
         config.check().map_err(|error| match &error {
-            Error::Invalid { key, .. } => {
+            Error::Invalid(Invalid { key, .. }) => {
                 Error::InvalidAt { place: place(position(text, key.split('.')).unwrap_or(0)), source: Box::new(error) }
             }
             Error::Scenario { name, source } => {
                 let key = match source {
-                    InvalidScenario::Key { key, .. } => key.as_str(),
+                    InvalidScenario::Key(Invalid { key, .. }) => key.as_str(),
                     InvalidScenario::Steps(_) => "steps",
                 };
                 let of_key = position(text, ["scenario", name].into_iter().chain(key.split('.')));
@@ -279,8 +284,8 @@ fn with_nearest(message: &str) -> String {
     nearest.map_or_else(|| message.to_owned(), |known| format!("{message}; did you mean `{known}`"))
 }
 
-pub(crate) fn invalid(key: &'static str, value: &dyn std::fmt::Display, remedy: &str) -> Error {
-    Error::Invalid { key, value: value.to_string(), remedy: remedy.to_owned() }
+pub(crate) fn invalid<E: From<Invalid>>(key: &str, value: &dyn std::fmt::Display, remedy: &str) -> E {
+    Invalid { key: key.to_owned(), value: value.to_string(), remedy: remedy.to_owned() }.into()
 }
 
 #[cfg(test)]
@@ -350,6 +355,7 @@ mod tests {
         "e2e.toml:1:1: history_ref is `refs/heads/main`; name a separate ref, such as `refs/e2e/history`",
         "each run becomes a commit of it"
     )]
+    #[case::manifests("manifests = 3\n", "e2e.toml:1:13: expected a path or a list of paths; correct or remove it", "")]
     #[case::no_unit("bring_up = '60'\n", "e2e.toml:1:12: `60` is not a duration; write a number with a unit", "")]
     #[case::not_toml("\n[scenario\n", "e2e.toml:2:10: ", "")]
     #[case::no_clients(

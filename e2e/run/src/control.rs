@@ -23,7 +23,7 @@ use e2e_load::{
 };
 use e2e_node::{
     doctor::{self, Case, Known},
-    node::{Restart, Restarter, observe},
+    node::{Restarter, observe},
 };
 use e2e_plan::{Plan, Probe, ProbeKind, no_component};
 use e2e_report::{
@@ -35,7 +35,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     faults::Faults,
-    provider::{Provider, pods::PodSpec},
+    provider::{
+        Provider,
+        pods::{self, PodSpec},
+    },
     secrets::Secrets,
     supply::Supply,
     trigger::{Refusal, Trigger},
@@ -149,7 +152,7 @@ async fn logs(
 }
 
 fn pods_of<'a>(answers: &'a Answers, component: &str) -> Answer<Vec<&'a PodSpec>> {
-    let pods: Vec<&PodSpec> = answers.pods.iter().filter(|pod| pod.component.name == component).collect();
+    let pods: Vec<&PodSpec> = pods::of_component(&answers.pods, component).collect();
     if pods.is_empty() {
         let known: BTreeSet<&str> = answers.pods.iter().map(|pod| pod.component.name.as_str()).collect();
         let (message, remedy) = no_component(component, known);
@@ -184,12 +187,8 @@ async fn load(
     result.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
 }
 
-async fn begin_faults(State(answers): Shared, Path(scenario): Path<String>, window_in_ms: String) -> Answer<()> {
-    let millis = window_in_ms.parse().map_err(|_| {
-        (StatusCode::BAD_REQUEST, format!("`{window_in_ms}` is not a number of milliseconds until the window begins"))
-    })?;
-    answers.faults.begin(&scenario, Duration::from_millis(millis));
-    Ok(())
+async fn begin_faults(State(answers): Shared, Path(scenario): Path<String>, Json(window_in_ms): Json<u64>) {
+    answers.faults.begin(&scenario, Duration::from_millis(window_in_ms));
 }
 
 async fn end_faults(State(answers): Shared, Path(scenario): Path<String>) -> Answer<()> {
@@ -247,7 +246,7 @@ async fn restart(
     if !is_there {
         return Err((StatusCode::NOT_FOUND, format!("no such container: {pod}/{container}")));
     }
-    restarter.restart(Restart { pod, container, spare: Duration::from_millis(spare_ms) });
+    restarter.restart(&pod, &container, Duration::from_millis(spare_ms));
     Ok(())
 }
 

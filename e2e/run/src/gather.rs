@@ -20,7 +20,6 @@ use e2e_report::{
     run_dir::{self, EVIDENCE, RunDir},
 };
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
@@ -128,10 +127,10 @@ pub(crate) async fn gather(
     directory.write_json(THROTTLING, &throttling)?;
     directory.write_json(PROCESSES, &processes::of_throttled(provider, &resources.pods, &throttling).await)?;
     let mut images = provider.images().await;
-    if let Some((cluster, objects)) = provider.cluster().await {
-        images.extend(objects.get("pods").into_iter().flat_map(images_of));
-        directory.write_json(CLUSTER, &cluster)?;
-        for (kind, objects) in objects {
+    if let Some(evidence) = provider.cluster().await {
+        images.extend(evidence.images);
+        directory.write_json(CLUSTER, &evidence.cluster)?;
+        for (kind, objects) in evidence.objects {
             directory.write_json(format!("{EVIDENCE}/objects/{kind}.json"), &objects)?;
         }
     }
@@ -140,12 +139,4 @@ pub(crate) async fn gather(
         directory.write(log_file(&pod, &container), &secrets.redact(&text))?;
     }
     secrets.scrub(directory)
-}
-
-/// The digest of each image that a cluster's pods run, by the image's name.
-fn images_of(pods: &Value) -> BTreeMap<String, String> {
-    let pods = pods.as_array().or_else(|| pods["items"].as_array()).into_iter().flatten();
-    let statuses = pods.flat_map(|pod| pod["status"]["containerStatuses"].as_array().into_iter().flatten());
-    let text = |status: &Value, key: &str| Some(status[key].as_str()?.to_owned()).filter(|text| !text.is_empty());
-    statuses.filter_map(|status| Some((text(status, "image")?, text(status, "imageID")?))).collect()
 }

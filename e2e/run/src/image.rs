@@ -25,7 +25,7 @@ use futures_util::{
 };
 use tokio::sync::OnceCell;
 
-pub(crate) use cargo::target_directory;
+pub(crate) use cargo::cargo_target_directory;
 pub use cargo::{CargoError, cargo_binaries};
 pub(crate) use context::directories;
 pub use error::{Cause, Error, Failure, Refusal};
@@ -69,8 +69,6 @@ impl fmt::Display for Origin {
 /// Progress of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// It is being pulled.
-    Pulling(String),
     /// It is being built.
     Making(String),
     /// The engine has an image of this name that its recipe did not build; it is used unchanged.
@@ -123,20 +121,25 @@ pub async fn ensure(
 
 /// The images that the engine has.
 pub(crate) async fn present(docker: &Docker, images: &[String]) -> Result<Vec<String>, Error> {
-    let looks =
-        try_join_all(images.iter().map(|image| engine::inspect(docker, image))).await.map_err(Error::NoEngine)?;
-    Ok(images.iter().zip(looks).filter(|(_, found)| found.is_some()).map(|(image, _)| image.clone()).collect())
+    let looks = inspect(docker, images).await?;
+    Ok(looks.into_iter().filter_map(|(image, found)| found.map(|_| image.clone())).collect())
 }
 
 /// Those of the images that no registry can have: their recipes are never pulled, or the engine has them and they were made here.
 pub(crate) async fn only_here(docker: &Docker, images: &[String], recipes: &Recipes) -> Result<Vec<String>, Error> {
-    let looks =
-        try_join_all(images.iter().map(|image| engine::inspect(docker, image))).await.map_err(Error::NoEngine)?;
     let is_only_here = |(image, found): &(&String, Option<engine::Present>)| match found {
         Some(found) => found.recipe.is_some() || !found.is_registered,
         None => recipes.0.get(*image).is_some_and(|recipe| !recipe.may_pull()),
     };
-    Ok(images.iter().zip(looks).filter(is_only_here).map(|(image, _)| image.clone()).collect())
+    Ok(inspect(docker, images).await?.into_iter().filter(is_only_here).map(|(image, _)| image.clone()).collect())
+}
+
+async fn inspect<'a>(
+    docker: &Docker,
+    images: &'a [String],
+) -> Result<Vec<(&'a String, Option<engine::Present>)>, Error> {
+    let looks = images.iter().map(async |image| Ok((image, engine::inspect(docker, image).await?)));
+    try_join_all(looks).await.map_err(Error::NoEngine)
 }
 
 /// One call of [`ensure`]. Every image has a cell, so that two images that need a third one share its work.
@@ -188,7 +191,6 @@ impl Work<'_> {
             return Ok(Origin::Present);
         }
         if present.is_none() && recipe.is_none_or(Recipe::may_pull) {
-            (self.progress)(Event::Pulling(image.to_owned()));
             let start = Instant::now();
             match engine::pull(self.docker, image).await {
                 Ok(()) => return Ok(Origin::Pulled),

@@ -14,7 +14,7 @@ use crate::provider::{
 };
 
 /// The file that names a run's owner process.
-pub(crate) const OWNER: &str = "owner";
+pub(crate) const OWNER_FILE: &str = "owner";
 
 /// A directory whose owner nothing names is a leftover after this long: a run writes it a moment after it makes the directory.
 const UNOWNED_AGE: Duration = Duration::from_secs(600);
@@ -49,8 +49,8 @@ impl Leftovers {
     /// Removes the private directories of the runs below `runs`.
     pub(crate) fn remove_directories(&mut self, runs: &Path) {
         for run in directories(runs) {
-            let owner = fs::read_to_string(run.join(OWNER)).ok();
-            let written = if owner.is_some() { run.join(OWNER) } else { run.clone() };
+            let owner = fs::read_to_string(run.join(OWNER_FILE)).ok();
+            let written = if owner.is_some() { run.join(OWNER_FILE) } else { run.clone() };
             let written = fs::metadata(written).and_then(|metadata| metadata.modified()).ok();
             let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
             if is_left_behind(owner.as_deref(), age) && (owner.is_some() || age > UNOWNED_AGE) {
@@ -71,7 +71,7 @@ impl std::fmt::Display for Leftovers {
 /// Ids of the runs whose system is up.
 pub(crate) fn active(runs: &Path) -> Vec<String> {
     let is_active = |run: &Path| {
-        let owner = fs::read_to_string(run.join(OWNER)).ok();
+        let owner = fs::read_to_string(run.join(OWNER_FILE)).ok();
         // Secrets go with the system.
         run.join(run_dir::SECRETS).exists() && !is_left_behind(owner.as_deref(), Duration::MAX)
     };

@@ -20,6 +20,7 @@ mod secrets;
 mod supply;
 mod trigger;
 
+pub use config::CONFIG;
 pub use leftovers::Leftovers;
 pub use provider::k8s;
 pub use run::*;

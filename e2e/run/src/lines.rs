@@ -1,5 +1,7 @@
 //! Reads another program's output line by line. Main function: [`each`].
 
+use std::process::Output;
+
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 /// Passes on each line of a stream until its end, without trailing white space. Invalid UTF-8 is replaced rather than an error,
@@ -11,6 +13,12 @@ pub(crate) async fn each(stream: Option<impl AsyncRead + Unpin>, mut on_line: im
         on_line(String::from_utf8_lossy(&bytes).trim_end());
         bytes.clear();
     }
+}
+
+/// The last line of a program's standard error.
+pub(crate) fn last_words(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no output").to_owned()
 }
 
 #[cfg(test)]

@@ -27,18 +27,18 @@ use e2e_load::{
     load::{self, ClientReport, LoadResult},
 };
 use e2e_node::{
-    node::{ExecError, ExecResult, KillError, ReplaceError, Runtime, StartError},
+    node::{ExecError, ExecResult, Runtime, RuntimeError},
     probe::{Profile, Target as ProbeTarget},
 };
 use e2e_plan::{Plan, Warning};
 use e2e_report::{
     environment::{Endpoint, Replica, ReplicaPort},
-    evidence::{Machine, Throttling, Usage, cluster::Cluster},
+    evidence::{Machine, Throttling, Usage},
 };
 
 use self::{
     docker::DockerPods,
-    k8s::K8sPods,
+    k8s::{Evidence, K8sPods},
     local::LocalPods,
     pods::{PodSpec, Wanted},
 };
@@ -136,7 +136,7 @@ impl Provider {
         match self {
             Self::Docker(pods) => {
                 let services = pods.without_addresses().map(|reason| format!(", Services by DNS alone: {reason}"));
-                format!("{}, load by {}{}", pods.engine.description(), pods.path(), services.unwrap_or_default())
+                format!("{}, load by {}{}", pods.engine.description, pods.path(), services.unwrap_or_default())
             }
             Self::Local(pods) => pods.description(),
             Self::K8s(pods) => pods.description(),
@@ -209,8 +209,7 @@ impl Provider {
 
     /// The replicas of a component that have an address.
     pub(crate) fn replicas(&self, component: &str, pods: &[PodSpec]) -> Vec<Replica> {
-        pods.iter()
-            .filter(|pod| pod.component.name == component)
+        pods::of_component(pods, component)
             .filter_map(|pod| {
                 let target = self.target(&pod.name)?;
                 let reached = pod.ports().filter_map(|number| {
@@ -291,8 +290,8 @@ impl Provider {
         }
     }
 
-    /// The cluster's account of itself and the run, and its objects by kind; `None` on other targets.
-    pub(crate) async fn cluster(&self) -> Option<(Cluster, BTreeMap<&'static str, serde_json::Value>)> {
+    /// The cluster's account of itself and the run; `None` on other targets.
+    pub(crate) async fn cluster(&self) -> Option<Evidence> {
         match self {
             Self::K8s(pods) => Some(pods.evidence().await),
             Self::Docker(_) | Self::Local(_) => None,
@@ -327,43 +326,25 @@ impl Provider {
     }
 }
 
-/// What a planned fault does to a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Blow {
-    /// SIGKILL to the program of each container.
-    Kill,
-    /// SIGTERM, likewise.
-    Terminate,
-    /// All its processes stand still.
-    Freeze,
-    /// They go on.
-    Thaw,
-}
-
-impl Provider {
-    /// Does something to a pod that runs as containers or processes.
-    pub(crate) async fn strike(&self, pod: &str, blow: Blow) -> Result<(), Error> {
-        match self {
-            Self::Docker(pods) => pods.strike(pod, blow).await,
-            Self::Local(pods) => pods.strike(pod, blow),
-            Self::K8s(_) => Err(by_the_cluster()),
-        }
-    }
-}
-
 /// A cluster starts its own pods; see [`crate::run()`], which runs no node for it.
 fn by_the_cluster() -> Error {
     Error::NoSuchPod { pod: "a cluster starts its own pods".to_owned() }
 }
 
+impl From<Error> for RuntimeError {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl Runtime for Provider {
-    async fn start(&self, pod: &str, container: &str) -> Result<(), StartError> {
-        let started = match self {
-            Self::Docker(pods) => pods.start(pod, container).await,
-            Self::Local(pods) => pods.start(pod, container),
-            Self::K8s(_) => Err(by_the_cluster()),
-        };
-        started.map_err(|error| StartError(error.to_string()))
+    async fn start(&self, pod: &str, container: &str) -> Result<(), RuntimeError> {
+        match self {
+            Self::Docker(pods) => pods.start(pod, container).await?,
+            Self::Local(pods) => pods.start(pod, container)?,
+            Self::K8s(_) => return Err(by_the_cluster().into()),
+        }
+        Ok(())
     }
 
     async fn wait_exit(&self, pod: &str, container: &str) -> Exit {
@@ -374,15 +355,13 @@ impl Runtime for Provider {
         }
     }
 
-    async fn kill(&self, pod: &str, container: &str, grace: Duration) -> Result<(), KillError> {
+    async fn kill(&self, pod: &str, container: &str, grace: Duration) -> Result<(), RuntimeError> {
         match self {
-            Self::Docker(pods) => pods.kill(pod, container, grace).await.map_err(|error| KillError(error.to_string())),
-            Self::Local(pods) => {
-                pods.kill(pod, container, grace).await;
-                Ok(())
-            }
-            Self::K8s(_) => Ok(()),
+            Self::Docker(pods) => pods.kill(pod, container, grace).await?,
+            Self::Local(pods) => pods.kill(pod, container, grace).await,
+            Self::K8s(_) => {}
         }
+        Ok(())
     }
 
     async fn exec(
@@ -405,13 +384,13 @@ impl Runtime for Provider {
         }
     }
 
-    async fn replace(&self, pod: &str) -> Result<(), ReplaceError> {
-        let replaced = match self {
-            Self::Docker(pods) => pods.replace(pod).await,
-            Self::Local(pods) => pods.replace(pod),
-            Self::K8s(_) => Err(by_the_cluster()),
-        };
-        replaced.map_err(|error| ReplaceError(error.to_string()))
+    async fn replace(&self, pod: &str) -> Result<(), RuntimeError> {
+        match self {
+            Self::Docker(pods) => pods.replace(pod).await?,
+            Self::Local(pods) => pods.replace(pod)?,
+            Self::K8s(_) => return Err(by_the_cluster().into()),
+        }
+        Ok(())
     }
 
     fn target(&self, pod: &str) -> Option<ProbeTarget> {

@@ -15,12 +15,13 @@ use std::{
     time::Duration,
 };
 
+use e2e_node::poll::{Look, until};
 use e2e_report::run_dir::{SECRETS, WORK};
 use rustix::process::Signal;
 
 use crate::{
     host::signal,
-    leftovers::{OWNER, discard},
+    leftovers::{OWNER_FILE, discard},
     provider::{
         docker::engine::Engine,
         k8s::{self, Cluster},
@@ -101,7 +102,7 @@ pub fn main() -> ExitCode {
         Some(context) => runtime.block_on(remove_namespace(&run, context)),
         None => {
             // They are not to wait for an engine that may not even be there.
-            end_processes(&run);
+            runtime.block_on(end_processes(&run));
             runtime.block_on(remove_containers(&run))
         }
     };
@@ -135,7 +136,7 @@ async fn is_done_in_time(mut attempt: impl AsyncFnMut() -> bool) -> bool {
 
 /// Removes the namespace that the run made in a cluster; `false` if the cluster did not.
 async fn remove_namespace(run: &Path, context: String) -> bool {
-    let Ok(owner) = fs::read_to_string(run.join(OWNER)) else { return false };
+    let Ok(owner) = fs::read_to_string(run.join(OWNER_FILE)) else { return false };
     // The run itself was allowed to go there.
     let options =
         k8s::Options { context: Some(context.clone()), allow_remote: Some(context), ..k8s::Options::default() };
@@ -153,13 +154,14 @@ fn id(run: &Path) -> String {
 }
 
 /// Ends the processes that work in the run's private directories.
-fn end_processes(run: &Path) {
+async fn end_processes(run: &Path) {
     let places: Vec<PathBuf> =
         [Some(run.join(WORK)), fs::read_link(run.join(OUTSIDE)).ok()].into_iter().flatten().collect();
-    let until = std::time::Instant::now() + ORDERLY_END;
-    while !working_in(&places).is_empty() && std::time::Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let ended = until("their end", ORDERLY_END, Duration::from_millis(50), async || match working_in(&places).len() {
+        0 => Look::Done(()),
+        left => Look::NotYet(format!("{left} left")),
+    });
+    let _ = ended.await;
     working_in(&places).into_iter().for_each(|pid| signal(pid, Signal::KILL));
 }
 

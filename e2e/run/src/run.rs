@@ -9,7 +9,6 @@ mod error;
 mod examine;
 pub mod history;
 mod junit;
-mod keeper;
 mod known;
 mod main;
 mod nextest;
@@ -40,7 +39,7 @@ pub use self::{
     known::{Facts, known},
     main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
-    options::{CONFIG, Options},
+    options::Options,
     prepare::{cluster, collect_garbage, docker_engine, plan, planned, unhonoured},
     provide::make_images,
     signal::Interrupts,
@@ -114,15 +113,13 @@ async fn in_system<T>(
     progress.phase("build");
     let provided =
         signal.unless_interrupted_twice(&prepared, caught(Box::pin(provide(&prepared, &signal, progress)))).await;
-    let (provider, began) = match provided {
-        Some(Ok(Ok(provided))) => provided,
-        ended => {
-            let failed = ended.map_or_else(|| prepared.interrupted(), error_of);
-            progress.phase("remove");
-            prepared.removing().iter().for_each(|line| progress.parting_line(line));
-            let removed = signal.unless_interrupted_twice(&prepared, provide::abandon(&prepared)).await;
-            progress.phases_done();
-            return Err(both(failed, prepared.removed(removed), progress));
+    let abandon = async || remove(&prepared, &signal, progress, provide::abandon(&prepared)).await;
+    let (provider, began) = match provided.unwrap_or_else(|| Ok(Err(prepared.interrupted()))) {
+        Ok(Ok(provided)) => provided,
+        Ok(Err(error)) => return Err(both(error, abandon().await, progress)),
+        Err(panic) => {
+            let _ = abandon().await;
+            std::panic::resume_unwind(panic)
         }
     };
     progress.phase("start");
@@ -130,14 +127,26 @@ async fn in_system<T>(
     let system = system.inspect_err(|_| progress.phases_done())?;
     let worked = caught(Box::pin(body(&system, &prepared, &signal))).await;
     progress.live_done();
-    progress.phase("remove");
-    prepared.removing().iter().for_each(|line| progress.parting_line(line));
-    let removed = prepared.removed(signal.unless_interrupted_twice(&prepared, system.remove(&prepared)).await);
-    progress.phases_done();
+    let removed = remove(&prepared, &signal, progress, system.remove(&prepared)).await;
     match worked {
         Ok(Ok(value)) => Ok(Ended { prepared, value, removed }),
-        failed => Err(both(error_of(failed), removed, progress)),
+        Ok(Err(error)) => Err(both(error, removed, progress)),
+        Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// The last phase, which removes what was started.
+async fn remove(
+    prepared: &Prepared,
+    signal: &Signal,
+    progress: &Progress,
+    removal: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    progress.phase("remove");
+    prepared.removing().iter().for_each(|line| progress.parting_line(line));
+    let removed = prepared.removed(signal.unless_interrupted_twice(prepared, removal).await);
+    progress.phases_done();
+    removed
 }
 
 /// Builds the suites and the system concurrently, and creates the provider. Returns it with the moment from which the bring-up
@@ -200,15 +209,6 @@ async fn work(system: &System, prepared: &Prepared, signal: &Signal, progress: &
 /// The work's result, or the panic that ended it.
 async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     AssertUnwindSafe(work).catch_unwind().await
-}
-
-/// The error of work that failed; a panic resumes here, after the removal.
-fn error_of<T>(ended: Result<Result<T, Error>, Box<dyn Any + Send>>) -> Error {
-    match ended {
-        Err(panic) => std::panic::resume_unwind(panic),
-        Ok(Err(error)) => error,
-        Ok(Ok(_)) => unreachable!("only failed work has an error"),
-    }
 }
 
 /// Makes the report and compares it with the snapshot.

@@ -4,8 +4,8 @@ use std::{cmp::Reverse, collections::BTreeSet, ffi::OsStr, fs, io, path::Path};
 
 use e2e_plan::json::change_texts;
 use e2e_report::{
-    report::table::escaped,
     run_dir::{self, EVIDENCE, RunDir},
+    xml::escaped,
 };
 use serde_json::Value;
 

@@ -10,22 +10,22 @@ use crate::{
     provider::{
         Error, Provider,
         docker::engine::Engine,
-        local::{Programs, find_programs},
+        local::{FoundPrograms, Programs, find_programs},
         pods::PodSpec,
     },
 };
 
-/// What pods are made from, as the configuration says it.
+/// What pods are made from, as the configuration says it, with the framework's own images.
 #[derive(Debug, Clone)]
 pub(crate) struct Supply {
     pub(crate) images: Recipes,
-    pub(crate) programs: Programs,
-    pub(crate) root: PathBuf,
+    programs: Programs,
+    root: PathBuf,
 }
 
 impl Supply {
     pub(crate) fn of(config: &Config, root: &Path) -> Self {
-        Self { images: config.images.clone(), programs: config.local.clone(), root: root.to_owned() }
+        Self { images: config.images.with_built_in(), programs: config.local.clone(), root: root.to_owned() }
     }
 
     /// Makes pods that the run did not begin with, with the images or programs that they need.
@@ -36,7 +36,7 @@ impl Supply {
                 docker.admit(pods)
             }
             Provider::Local(local) => {
-                let programs = find_programs(&self.programs, &pods, &self.root, &|_| ()).await?;
+                let programs = self.programs(&pods, &|_| ()).await?;
                 local.admit(pods, &programs, &self.root)
             }
             // A cluster makes its own pods.
@@ -57,7 +57,7 @@ impl Supply {
             }
             Provider::Local(local) => {
                 let own: Vec<PodSpec> = pods.iter().map(|pod| (*pod).clone()).collect();
-                let programs = find_programs(&self.programs, &own, &self.root, &|_| ()).await?;
+                let programs = self.programs(&own, &|_| ()).await?;
                 local.renew(programs.into_values())?;
             }
             Provider::K8s(cluster) => {
@@ -71,6 +71,15 @@ impl Supply {
         Ok(())
     }
 
+    /// Finds, builds or installs the programs that replace the pods' images.
+    pub(crate) async fn programs(
+        &self,
+        pods: &[PodSpec],
+        say: &(dyn Fn(String) + Sync),
+    ) -> Result<FoundPrograms, Error> {
+        find_programs(&self.programs, pods, &self.root, say).await
+    }
+
     /// Pulls or builds those images that the engine does not have as they are now.
     pub(crate) async fn ensure(
         &self,
@@ -78,20 +87,19 @@ impl Supply {
         images: &[String],
         say: image::Progress<'_>,
     ) -> Result<Vec<image::Outcome>, image::Error> {
-        image::ensure(engine.client(), images, &self.images.with_built_in(), &self.root, say).await
+        image::ensure(&engine.client, images, &self.images, &self.root, say).await
     }
 
     /// Those of the images that have a recipe.
     pub(crate) fn own(&self, images: &[String]) -> Vec<String> {
-        let recipes = self.images.with_built_in();
-        images.iter().filter(|image| recipes.0.contains_key(*image)).cloned().collect()
+        images.iter().filter(|image| self.images.0.contains_key(*image)).cloned().collect()
     }
 
     /// The images of a pod that this machine brings to a cluster: those that it has, once what has a recipe is built.
     async fn brought(&self, engine: &Engine, pod: &PodSpec) -> Result<Vec<String>, Error> {
         let images = images_of([pod]);
         self.ensure(engine, &self.own(&images), &|_| ()).await?;
-        Ok(image::present(engine.client(), &images).await?)
+        Ok(image::present(&engine.client, &images).await?)
     }
 }
 

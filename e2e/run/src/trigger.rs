@@ -25,9 +25,8 @@ use crate::{
 
 /// What runs on request.
 pub(crate) struct Trigger {
-    cron_jobs: Vec<CronJob>,
-    /// The objects of the CronJobs, for a cluster.
-    objects: Vec<Object>,
+    /// Each with its object, for a cluster.
+    cron_jobs: Vec<(CronJob, Object)>,
     run_id: String,
     made: AtomicU32,
 }
@@ -44,15 +43,15 @@ pub(crate) enum Refusal {
 
 impl Trigger {
     pub(crate) fn new(plan: &Plan, target: Target, run_id: String) -> Self {
-        let is_cron_job = |object: &&Object| {
-            plan.cron_jobs.iter().any(|CronJob { job, .. }| job.kind == object.kind && job.source == object.source)
-        };
-        let objects = plan.objects.iter().filter(is_cron_job).cloned().collect();
-        let mut cron_jobs = plan.cron_jobs.clone();
-        for cron_job in &mut cron_jobs {
+        let with_object = |cron_job: &CronJob| {
+            let is_its = |object: &&Object| object.kind == cron_job.job.kind && object.source == cron_job.job.source;
+            let object = plan.objects.iter().find(is_its)?.clone();
+            let mut cron_job = cron_job.clone();
             cron_job.missing.retain(|missing| !plan.is_made_in(missing, target));
-        }
-        Self { cron_jobs, objects, run_id, made: AtomicU32::default() }
+            Some((cron_job, object))
+        };
+        let cron_jobs = plan.cron_jobs.iter().filter_map(with_object).collect();
+        Self { cron_jobs, run_id, made: AtomicU32::default() }
     }
 
     pub(crate) async fn run(
@@ -62,21 +61,17 @@ impl Trigger {
         supply: &Supply,
         secrets: &Secrets,
     ) -> Result<Triggered, Refusal> {
-        let CronJob { job, missing } = self.find(name)?;
+        let (CronJob { job, missing }, object) = self.find(name)?;
         if !missing.is_empty() {
             return Err(Refusal::Missing(missing.iter().map(Missing::to_string).collect()));
         }
         // As `kubectl create job --from` is used most.
         let made = format!("{name}-manual-{}", self.made.fetch_add(1, Ordering::Relaxed) + 1);
         let mut triggered = match &**provider {
-            Provider::K8s(pods) => {
-                let object = self.objects.iter().find(|object| object.source == job.source);
-                let missing = || Error::NoSuchPod { pod: name.to_owned() };
-                pods.trigger(object.ok_or_else(missing)?, &made).await.map_err(Error::from)?
-            }
+            Provider::K8s(pods) => pods.trigger(object, &made).await.map_err(Error::from)?,
             Provider::Docker(_) | Provider::Local(_) => {
                 let job = Component { name: made.clone(), ..job.clone() };
-                let specs: Vec<PodSpec> = pods::of_component(&job, &self.run_id).collect();
+                let specs: Vec<PodSpec> = pods::make(&job, &self.run_id).collect();
                 supply.provide(provider, specs.clone()).await?;
                 here(provider, &made, &specs).await
             }
@@ -87,9 +82,9 @@ impl Trigger {
         Ok(triggered)
     }
 
-    fn find(&self, name: &str) -> Result<&CronJob, Refusal> {
-        self.cron_jobs.iter().find(|cron_job| cron_job.job.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.cron_jobs.iter().map(|cron_job| cron_job.job.name.as_str()).collect();
+    fn find(&self, name: &str) -> Result<&(CronJob, Object), Refusal> {
+        self.cron_jobs.iter().find(|(cron_job, _)| cron_job.job.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.cron_jobs.iter().map(|(cron_job, _)| cron_job.job.name.as_str()).collect();
             let known = match known.is_empty() {
                 true => "the manifests have none".to_owned(),
                 false => format!("there are {}", known.join(", ")),
@@ -132,50 +127,8 @@ async fn end_within(node: Node, limit: Duration) -> (Snapshot, bool) {
 
 #[cfg(test)]
 mod tests {
-    use e2e_kubelet::status::Exit;
-    use e2e_node::{
-        node::{ExecError, ExecResult, KillError, Runtime, StartError},
-        probe,
-    };
-    use tokio::sync::watch;
-
     use super::*;
-    use crate::provider::testing::plan;
-
-    /// Containers that end by themselves after a second, or when they are killed.
-    struct Containers {
-        is_endless: bool,
-        killed: watch::Sender<bool>,
-    }
-
-    impl Runtime for Containers {
-        async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
-            Ok(())
-        }
-
-        async fn wait_exit(&self, _: &str, _: &str) -> Exit {
-            let mut killed = self.killed.subscribe();
-            let life = if self.is_endless { Duration::MAX } else { Duration::from_secs(1) };
-            let code = tokio::select! {
-                () = tokio::time::sleep(life) => 0,
-                _ = killed.wait_for(|killed| *killed) => 137,
-            };
-            Exit { code, oom_killed: false }
-        }
-
-        async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
-            self.killed.send_replace(true);
-            Ok(())
-        }
-
-        async fn exec(&self, _: &str, _: &str, _: &[String], _: Duration) -> Result<ExecResult, ExecError> {
-            unreachable!("it has no probes")
-        }
-
-        fn target(&self, _: &str) -> Option<probe::Target> {
-            None
-        }
-    }
+    use crate::provider::testing::{Containers, plan};
 
     #[tokio::test(start_paused = true)]
     async fn a_job_that_never_ends_is_stopped() {
@@ -184,7 +137,8 @@ mod tests {
              spec: { restartPolicy: Never, containers: [{ name: tidy, image: x }] }\n",
         );
         for is_endless in [false, true] {
-            let runtime = Arc::new(Containers { is_endless, killed: watch::Sender::new(false) });
+            let life = if is_endless { Duration::MAX } else { Duration::from_secs(1) };
+            let runtime = Arc::new(Containers::living(life));
             let pods = pods::of(&plan, "1").into_iter();
             let pods = pods.map(|spec| NodePod::of_plan(&spec.name, &spec.component.pod)).collect();
             let node = Node::run(Arc::clone(&runtime), pods, Options::default());

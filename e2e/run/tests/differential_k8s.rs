@@ -119,8 +119,7 @@ async fn image() -> String {
     let docker = bollard::Docker::connect_with_defaults().expect("a Docker engine, for the image");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     ensure(&docker, &[IMAGE.to_owned()], &recipes, &root, &|_| {}).await.expect("the image of the servers");
-    let options = k8s::Options::default();
-    k8s::bring_image(&options, IMAGE).await.expect("the nodes can have it")
+    k8s::bring_image(IMAGE).await.expect("the nodes can have it")
 }
 
 async fn observe(client: Client, namespace: String, image: String) -> Verdicts {

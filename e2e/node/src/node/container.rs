@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{ExecError, KillError, Mode, Request, Restart, Runtime, StartError, context::Context, hook};
+use super::{ExecError, Mode, Request, Runtime, RuntimeError, context::Context, hook};
 use crate::{
     http::{connect_only, round_ms},
     probe::{self, Profile, Target},
@@ -102,9 +102,9 @@ struct Probed {
 
 /// The result of a runtime's task.
 enum Done {
-    Start(Result<(), StartError>),
+    Start(Result<(), RuntimeError>),
     Exit(Exit),
-    Kill { grace: Duration, killed: Result<(), KillError> },
+    Kill { grace: Duration, killed: Result<(), RuntimeError> },
 }
 
 impl<R: Runtime> Driver<R> {
@@ -164,7 +164,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// Records in a kubelet's words that the kill failed, and schedules the next attempt if the container still runs.
-    fn kill_failed(&mut self, grace: Duration, KillError(error): &KillError) {
+    fn kill_failed(&mut self, grace: Duration, RuntimeError(error): &RuntimeError) {
         if !self.worker.is_up() {
             return;
         }
@@ -214,7 +214,7 @@ impl<R: Runtime> Driver<R> {
                 }
                 Some(done) = self.work.join_next() => match passed_on(done) {
                     Done::Start(Ok(())) => return Some(Input::Started),
-                    Done::Start(Err(StartError(message))) => {
+                    Done::Start(Err(RuntimeError(message))) => {
                         return Some(Input::StartFailed { reason: "RunContainerError".to_owned(), message });
                     }
                     Done::Exit(exit) => return Some(Input::Exited(exit)),
@@ -222,7 +222,7 @@ impl<R: Runtime> Driver<R> {
                     Done::Kill { grace, killed: Err(error) } => self.kill_failed(grace, &error),
                 },
                 request = self.requests.recv() => match request {
-                    Ok(Request::Restart(Restart { pod, container, spare }))
+                    Ok(Request::Restart { pod, container, spare })
                         if pod == self.pod && container == self.spec.name =>
                     {
                         return Some(Input::Restart { spare });

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Mode, Options, ReplaceError, Request, Runtime,
+    Mode, Options, Request, Runtime, RuntimeError,
     container::{AGAIN, Ended, drive, ending},
     context::Context,
 };
@@ -69,7 +69,7 @@ async fn replacement(requests: &mut broadcast::Receiver<Request>, pod: &str) {
 
 /// Removes what is left of a pod, however often that has to be tried; `false` if the node ends.
 async fn make_room<R: Runtime>(context: &mut Context<R>, pod: &str) -> bool {
-    while let Err(ReplaceError(error)) = context.runtime.replace(pod).await {
+    while let Err(RuntimeError(error)) = context.runtime.replace(pod).await {
         context.warn(pod, "FailedKillPod", &format!("error killing pod: {error}"));
         if timeout(AGAIN, ending(&mut context.mode)).await.is_ok() {
             return false;

@@ -128,7 +128,7 @@ async fn a_restart_is_of_the_container_that_was_asked_for() {
     let probes = Probes { liveness: Some(probe(5, 3)), ..Probes::default() };
     let node = fake.run(vec![pod("a", probes), pod("b", Probes::default())]);
     sleep(s(3)).await;
-    node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(60) });
+    node.restarter().restart("a", "a-c", s(60));
     sleep(s(90)).await;
     let of_a: Vec<_> = fake.log().into_iter().filter(|text| !text.contains("b-c")).collect();
     assert_eq!(of_a, ["0 start a-c", "3 kill a-c 30", "4 start a-c"], "spared until it answers");
@@ -163,7 +163,7 @@ async fn a_kill_that_failed_does_not_meet_the_next_instance() {
     let fake = Fake::with(vec![("a-c", script)]);
     let node = fake.run(vec![pod("a", Probes::default())]);
     sleep(s(3)).await;
-    node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(0) });
+    node.restarter().restart("a", "a-c", s(0));
     sleep(s(60)).await;
     assert_eq!(fake.log(), ["0 start a-c", "3 kill a-c 30", "6 start a-c"]);
     node.shutdown().await;

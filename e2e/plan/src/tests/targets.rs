@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::warnings::{CLUSTER_SCOPED, Warning};
+use crate::warnings::Warning;
 
 /// Path and reason of the warnings about a changed base.
 fn warnings(text: &str, target: Target) -> Vec<(String, String)> {
@@ -208,11 +208,11 @@ fn what_the_runs_namespace_lacks(#[case] line: &str, #[case] kind: &str, #[case]
     let pod = format!(
         "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers: [{{name: c, image: x}}]\n  {line}\n"
     );
-    let reasons = |more: &str| {
-        let of_pod = plan_of(&format!("{BASE}{pod}{more}")).warnings(Target::K8s).into_iter();
+    let reasons = |more: &str, scoped: bool| {
+        let of_pod = plan_of(&format!("{BASE}{pod}{more}")).warnings_of_run(Target::K8s, scoped).into_iter();
         of_pod.filter(|warning| warning.object == "Pod/p").map(|warning| warning.reason).collect::<Vec<_>>()
     };
-    let found = reasons("");
+    let found = reasons("", false);
     assert!(
         found.len() == 1 && found[0].starts_with(reason) && found[0].contains(&format!("{kind} `{name}`")),
         "{found:?}"
@@ -225,11 +225,11 @@ fn what_the_runs_namespace_lacks(#[case] line: &str, #[case] kind: &str, #[case]
         _ => "",
     };
     let own = format!("---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\n{spec}\n");
-    let scoped = reasons(&own).into_iter().filter(|reason| !reason.ends_with(CLUSTER_SCOPED)).collect::<Vec<_>>();
-    assert_eq!(scoped, [""; 0]);
+    assert_eq!(reasons(&own, false).len(), usize::from(kind == "PriorityClass"));
+    assert_eq!(reasons(&own, true), [""; 0]);
     let foreign =
         format!("---\napiVersion: example.org/v1\nkind: Maker\nmetadata: {{name: m}}\nspec: {{makes: {name}}}\n");
-    assert_eq!(reasons(&foreign).len(), usize::from(kind == "PriorityClass"));
+    assert_eq!(reasons(&foreign, false).len(), usize::from(kind == "PriorityClass"));
 }
 
 #[test]

@@ -141,14 +141,7 @@ mod tests {
     use super::*;
 
     fn event(reason: &str, message: &str) -> Event {
-        Event {
-            kind: EventType::Warning,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            count: 1,
-            first: Duration::ZERO,
-            last: Duration::ZERO,
-        }
+        Event { kind: EventType::Warning, ..Event::normal(reason, message) }
     }
 
     fn waiting(reason: &str, message: &str) -> PodReport {

@@ -1,6 +1,6 @@
 //! The renderers' shared table model. Main type: [`Table`].
 
-use maud::html;
+use crate::xml::escaped;
 
 /// A header and rows of the same length.
 pub struct Table {
@@ -53,11 +53,6 @@ pub(crate) fn folded(summary: &str, content: &str) -> String {
     }
     let summary = escaped(summary);
     format!("{FOLD_START}{summary}</summary>\n\n{}\n\n{FOLD_END}\n\n", content.trim_end())
-}
-
-/// A text as HTML and XML have it, between tags or in an attribute between double quotes.
-pub fn escaped(text: &str) -> String {
-    html! { (text) }.into_string()
 }
 
 /// A block of code. Backticks in it, such as those of Markdown in a log, would end it early.

@@ -4,6 +4,8 @@ use e2e_figures::scenario::Thresholds;
 use e2e_load::load::scenarios::{InvalidSteps, StepsScenario};
 use e2e_report::request::Scenario;
 
+use super::{Invalid, invalid};
+
 /// One request in eleven days; the times of a schedule far below do not fit into a clock.
 pub const RATE_MIN: f64 = 0.000_001;
 
@@ -69,17 +71,8 @@ pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenar
 pub enum InvalidScenario {
     #[error("{0}")]
     Steps(#[from] InvalidSteps),
-    #[error("{key} is {value}; {remedy}")]
-    Key {
-        /// The key, below the scenario's.
-        key: String,
-        value: String,
-        remedy: String,
-    },
-}
-
-fn invalid(key: &str, value: &dyn std::fmt::Display, remedy: &str) -> InvalidScenario {
-    InvalidScenario::Key { key: key.to_owned(), value: value.to_string(), remedy: remedy.to_owned() }
+    #[error(transparent)]
+    Key(#[from] Invalid),
 }
 
 fn check_lines(place: &str, lines: &Thresholds) -> Result<(), InvalidScenario> {

@@ -52,16 +52,14 @@ fn changes(before: &PodReport, now: &PodReport) -> Vec<PodChange> {
 
 fn kills(pod: &PodReport) -> u32 {
     let events = pod.containers.iter().flat_map(|container| &container.events).chain(&pod.events);
-    events.filter(|event| event.reason == "Killing").map(|event| event.count).sum()
+    events.filter(|event| event.is_killing()).map(|event| event.count).sum()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use e2e_kubelet::{
         snapshot::ContainerReport,
-        status::{Event, EventType, Termination},
+        status::{Event, Termination},
     };
     use e2e_plan::Probes;
 
@@ -72,22 +70,14 @@ mod tests {
         let container = || ContainerReport::declared("app", &Probes::default(), "ContainerCreating");
         let running = PodReport { ready: true, containers: vec![container()], ..PodReport::default() };
         let mut stopping = PodReport { ready: false, ..running.clone() };
-        stopping.containers[0].events.push(Event {
-            kind: EventType::Normal,
-            reason: "Killing".to_owned(),
-            message: "Stopping container app".to_owned(),
-            count: 1,
-            first: Duration::ZERO,
-            last: Duration::ZERO,
-        });
+        stopping.containers[0].events.push(Event::normal("Killing", "Stopping container app"));
         assert_eq!(changes(&running, &stopping), [PodChange::Stopping, PodChange::NotReady]);
         let mut again = PodReport { ready: true, ..stopping.clone() };
         again.containers[0].terminations.push(Termination {
             exit_code: 143,
             signal: Some(15),
             reason: "Error".to_owned(),
-            started: Duration::ZERO,
-            at: Duration::ZERO,
+            ..Termination::default()
         });
         again.containers[0].status.restart_count = 1;
         assert_eq!(changes(&stopping, &again), [PodChange::Ended(143), PodChange::Started, PodChange::Ready]);

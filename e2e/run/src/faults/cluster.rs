@@ -7,7 +7,10 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::hand::{Done, Hand};
-use crate::provider::k8s::{K8sPods, drain::Drained};
+use crate::provider::{
+    k8s::{K8sPods, drain::Drained},
+    pods,
+};
 
 /// The shortest grace period that a cluster takes for an orderly deletion: what comes nearest to SIGKILL there.
 const SHORTEST_GRACE: u32 = 1;
@@ -26,10 +29,8 @@ pub(super) async fn carry_out(hand: &Hand, cluster: &K8sPods, fault: &PlannedFau
             hand.ready_again(&pods, hand.replaced_by(&pods, roll_out(hand, cluster, &fault.victim)).await).await
         }
         Action::Drain(length) => drain(hand, cluster, &fault.victim, length).await,
-        Action::Random => Done::undecided(),
-        // Refused before the run, by `e2e_report::fault::resolve`.
-        Action::Pause(_) | Action::Partition { .. } | Action::Delay { .. } | Action::Fill { .. } => {
-            Done::failed("a cluster cannot do that to a pod")
+        Action::Random | Action::Pause(_) | Action::Partition { .. } | Action::Delay { .. } | Action::Fill { .. } => {
+            Done::unresolved()
         }
     }
 }
@@ -40,7 +41,7 @@ async fn delete(cluster: &K8sPods, pods: &[String], grace_seconds: Option<u32>) 
 }
 
 async fn roll_out(hand: &Hand, cluster: &K8sPods, component: &str) -> Result<(), String> {
-    let spec = hand.pods.iter().find(|pod| pod.component.name == component);
+    let spec = pods::of_component(&hand.pods, component).next();
     let spec = spec.ok_or_else(|| format!("there is no component {component}"))?;
     cluster.roll_out(&spec.component).await.map_err(|error| error.to_string())
 }

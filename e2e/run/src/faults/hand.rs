@@ -38,9 +38,9 @@ impl Done {
         Self::of(Err(why.into()))
     }
 
-    /// What a seed decides is decided before anything runs.
-    pub(super) fn undecided() -> Self {
-        Self::failed("no seed has decided what happens")
+    /// What `e2e_report::fault::resolve` decides, or refuses, before anything runs.
+    pub(super) fn unresolved() -> Self {
+        Self::failed("this cannot be done here")
     }
 }
 
@@ -110,7 +110,7 @@ impl Hand {
         let Some(restarter) = &self.restarter else { return Done::failed("nothing here starts pods") };
         let ask = async {
             pods.iter().for_each(|pod| restarter.replace(pod));
-            Ok::<_, std::convert::Infallible>(())
+            Ok(())
         };
         self.ended_by(pods, true, ask).await
     }
@@ -136,11 +136,11 @@ impl Hand {
     }
 
     /// Does something that ends each container of pods, `sidecars` among them or not, and waits for these ends.
-    pub(super) async fn ended_by<E: std::fmt::Display>(
+    pub(super) async fn ended_by(
         &self,
         pods: &[String],
         sidecars: bool,
-        act: impl Future<Output = Result<(), E>>,
+        act: impl Future<Output = Result<(), String>>,
     ) -> Done {
         let missing = format!("not every container of {} has ended", pods.join(", "));
         self.all_ended_by(self.containers(pods, sidecars), 1, (&missing, self.end_limit(pods)), act).await
@@ -154,17 +154,17 @@ impl Hand {
         self.all_ended_by(pods, usize::MAX, (&missing, limit), act).await
     }
 
-    async fn all_ended_by<E: std::fmt::Display>(
+    async fn all_ended_by(
         &self,
         all: Vec<Whose>,
         most: usize,
         (missing, limit): (&str, Duration),
-        act: impl Future<Output = Result<(), E>>,
+        act: impl Future<Output = Result<(), String>>,
     ) -> Done {
         let before = Ends::of(&self.snapshot.borrow(), all);
         let ended = match act.await {
             Ok(()) => self.wait_for(missing, limit, |snapshot| before.all_again(snapshot)).await,
-            Err(error) => Err(error.to_string()),
+            failed => failed,
         };
         Done { ends: before.since(&self.snapshot.borrow(), most), failure: ended.err() }
     }

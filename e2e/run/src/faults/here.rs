@@ -4,24 +4,27 @@ use std::{fmt::Display, future::Future, time::Duration};
 
 use e2e_report::fault::{Action, PlannedFault, Space};
 
-use super::hand::{Done, Hand};
+use super::{
+    Blow,
+    hand::{Done, Hand},
+};
 use crate::provider::{
-    Blow, Provider,
+    Provider,
     docker::{Disturbance, DockerPods},
+    pods,
 };
 
 pub(super) async fn carry_out(hand: &Hand, fault: &PlannedFault) -> Done {
     let (victim, provider) = (&fault.victim, &hand.provider);
     let pod = std::slice::from_ref(victim);
     match &fault.action {
-        Action::Kill => hand.ended_by(pod, false, provider.strike(victim, Blow::Kill)).await,
-        Action::Terminate => hand.ended_by(pod, false, provider.strike(victim, Blow::Terminate)).await,
+        Action::Kill => hand.ended_by(pod, false, strike(provider, victim, Blow::Kill)).await,
+        Action::Terminate => hand.ended_by(pod, false, strike(provider, victim, Blow::Terminate)).await,
         Action::Delete => hand.replace(pod).await,
         Action::Restart => hand.replace(&hand.pods_of(victim)).await,
-        Action::Random => Done::undecided(),
         Action::Rollout => roll_out(hand, victim).await,
         Action::Pause(length) => {
-            let (freeze, thaw) = (provider.strike(victim, Blow::Freeze), provider.strike(victim, Blow::Thaw));
+            let (freeze, thaw) = (strike(provider, victim, Blow::Freeze), strike(provider, victim, Blow::Thaw));
             Done::of(held(*length, freeze, thaw).await)
         }
         Action::Partition { from, length } => {
@@ -36,15 +39,19 @@ pub(super) async fn carry_out(hand: &Hand, fault: &PlannedFault) -> Done {
         }
         Action::Fill { space, length } => match &**provider {
             Provider::Docker(pods) => hand.may_end(pod, fill(pods, victim, space, *length)).await,
-            Provider::Local(_) | Provider::K8s(_) => elsewhere(),
+            Provider::Local(_) | Provider::K8s(_) => Done::unresolved(),
         },
-        Action::Drain(_) => Done::failed("there are no nodes here"),
+        Action::Random | Action::Drain(_) => Done::unresolved(),
     }
 }
 
-/// Refused before the run, by `e2e_report::fault::resolve`.
-fn elsewhere() -> Done {
-    Done::failed("only docker can do that")
+async fn strike(provider: &Provider, pod: &str, blow: Blow) -> Result<(), String> {
+    let struck = match provider {
+        Provider::Docker(pods) => pods.strike(pod, blow).await,
+        Provider::Local(pods) => pods.strike(pod, blow),
+        Provider::K8s(_) => return Err("a cluster strikes its own pods".to_owned()),
+    };
+    struck.map_err(|error| error.to_string())
 }
 
 /// Begins something, and ends it after a time even where it did not wholly begin.
@@ -61,7 +68,7 @@ async fn held<E: Display>(
 }
 
 async fn disturb(provider: &Provider, disturbances: &[Disturbance], length: Duration) -> Done {
-    let Provider::Docker(pods) = provider else { return elsewhere() };
+    let Provider::Docker(pods) = provider else { return Done::unresolved() };
     Done::of(held(length, pods.disturb(disturbances), pods.calm(disturbances)).await)
 }
 
@@ -75,7 +82,7 @@ async fn fill(pods: &DockerPods, pod: &str, space: &Space, length: Duration) -> 
 /// Pods in turn, or all at once where that is the strategy.
 async fn roll_out(hand: &Hand, component: &str) -> Done {
     let mut pods = hand.pods_of(component);
-    let spec = hand.pods.iter().find(|pod| pod.component.name == component);
+    let spec = pods::of_component(&hand.pods, component).next();
     // As a StatefulSet does it, from the last one to the first.
     if spec.is_some_and(|pod| pod.component.kind == "StatefulSet") {
         pods.reverse();

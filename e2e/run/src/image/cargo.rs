@@ -65,7 +65,7 @@ pub async fn cargo_binaries(
 }
 
 /// Where cargo builds the workspace that `root` is in, whichever variable or file decides; nothing where cargo finds no workspace.
-pub(crate) fn target_directory(root: &Path) -> Option<PathBuf> {
+pub(crate) fn cargo_target_directory(root: &Path) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Metadata {
         target_directory: PathBuf,

@@ -44,7 +44,12 @@ use tokio::sync::{Mutex, OnceCell};
 use self::{
     engine::Engine, entrance::Entrance, network::Network, sandbox::Sandbox, services::Services, settings::HostSettings,
 };
-use super::{Blow, Error, exec_output::EXEC_OUTPUT_MAX, pods::PodSpec};
+use super::{
+    Error,
+    exec_output::EXEC_OUTPUT_MAX,
+    pods::{self, PodSpec},
+};
+use crate::faults::Blow;
 
 pub(crate) use self::disturb::Disturbance;
 
@@ -132,19 +137,13 @@ impl DockerPods {
         Ok(())
     }
 
-    /// Creates the sandbox of the pod that starts first and that the others wait for: alone this takes half as long as next to
-    /// another.
-    pub(crate) async fn prepare_first(&self) {
-        self.make_sandboxes(1, 1).await;
-    }
-
     /// Creates the sandboxes in start order, two at a time: the engine takes a quarter of a second for each, mostly waiting.
     pub(crate) async fn prepare_ahead(&self) {
         self.make_sandboxes(self.order.len(), 2).await;
     }
 
     /// Creates the first sandboxes, several at a time.
-    async fn make_sandboxes(&self, count: usize, at_a_time: usize) {
+    pub(crate) async fn make_sandboxes(&self, count: usize, at_a_time: usize) {
         let pods = self.order.iter().take(count).filter_map(|name| self.pod(name).ok());
         let sandboxes: Vec<_> = pods.map(|pod| async move { self.sandbox(&pod).await }).collect();
         let mut made = futures_util::stream::iter(sandboxes).buffer_unordered(at_a_time);
@@ -238,7 +237,7 @@ impl DockerPods {
 
     /// The engine's name of a container.
     fn container_name(&self, pod: &Pod, spec: &Container) -> String {
-        format!("e2e-{}-{}-{}", self.engine.run_id, pod.spec.name, spec.name)
+        pods::name(&self.engine.run_id, &format!("{}-{}", pod.spec.name, spec.name))
     }
 
     fn request(
@@ -288,7 +287,7 @@ impl DockerPods {
     pub(crate) async fn wait_exit(&self, pod: &str, container: &str) -> Exit {
         match self.container(pod, container).await {
             Ok(running) => exit::exit_of(&self.engine.client, running.id()).await,
-            Err(_) => exit::UNKNOWN,
+            Err(_) => exit::REMOVED,
         }
     }
 

@@ -52,7 +52,7 @@ use e2e_node::{
     probe::{Profile, Target},
 };
 use e2e_plan::{Plan, Warning};
-use e2e_report::evidence::{Machine, Throttling, Usage, cluster::Cluster as ClusterEvidence};
+use e2e_report::evidence::{Machine, Throttling, Usage};
 use k8s_openapi::{
     api::core::v1::{Node, Pod},
     apimachinery::pkg::apis::meta::v1::Status,
@@ -67,7 +67,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::{
     agents::{Agents, Starting},
     forward::Forward,
-    hosts::Hosts,
+    hosts::FullNames,
     images::Delivery,
     install::Installation,
     limit::ANSWER_LIMIT,
@@ -77,7 +77,7 @@ use self::{
 use super::{docker::engine::Engine, exec_output::both_outputs, owner::RUN, pods::PodSpec};
 
 pub use self::cluster::Options;
-pub(crate) use self::{cluster::Cluster, error::Error};
+pub(crate) use self::{cluster::Cluster, error::Error, evidence::Evidence};
 
 /// Brings an image of this machine's engine to the nodes of a cluster, as a run does, for who makes pods without a run. Returns what pods
 /// there call it.
@@ -85,8 +85,8 @@ pub(crate) use self::{cluster::Cluster, error::Error};
 /// # Errors
 ///
 /// The cluster or the engine does not answer, or the image cannot be brought.
-pub async fn bring_image(options: &Options, image: &str) -> Result<String, super::Error> {
-    let cluster = Cluster::connect(options, "").await?;
+pub async fn bring_image(image: &str) -> Result<String, super::Error> {
+    let cluster = Cluster::connect(&Options::default(), "").await?;
     let pushed = bring(&cluster, &Engine::connect("").await?, &[image.to_owned()]).await?;
     Ok(pushed.get(image).map_or(image, String::as_str).to_owned())
 }
@@ -94,9 +94,10 @@ pub async fn bring_image(options: &Options, image: &str) -> Result<String, super
 /// Brings images of an engine to the nodes of a cluster. Returns what they are to pull instead of each, where they get them from a registry.
 async fn bring(cluster: &Cluster, engine: &Engine, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
     let nodes = cluster.all::<Node>();
-    let nodes = nodes.list(&ListParams::default()).await.map_err(|error| cluster.failed("list", "nodes", &error))?;
-    let delivery = Delivery::of(&cluster.context, &nodes.items, Some(engine.version()), cluster.registry.as_deref());
-    images::bring(&delivery, engine.client(), images).await
+    let nodes = nodes.list(&ListParams::default()).await.map_err(|error| Error::failed("list", "nodes", &error))?;
+    let delivery =
+        Delivery::of(&cluster.context, &nodes.items, Some(&engine.version), cluster.options.registry.as_deref());
+    images::bring(&delivery, &engine.client, images).await
 }
 
 /// How long the end of a bring-up waits until it is known how pods are reached, which takes a request.
@@ -124,7 +125,7 @@ pub(crate) struct K8sPods {
 impl K8sPods {
     /// Makes the namespace and applies everything. Where that fails, [`leftovers::remove`] removes what was made.
     pub(crate) async fn prepare(mut cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
-        cluster.hosts = Hosts::of(&plan.objects);
+        cluster.hosts = FullNames::of(&plan.objects);
         let resolved = resolve::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
         let epoch = apply::create_namespace(&cluster, security::level(&plan.objects), &resolved.0).await?;
@@ -190,7 +191,7 @@ impl K8sPods {
     }
 
     /// What the cluster says of itself and of the run, and its objects as they are, by kind.
-    pub(crate) async fn evidence(&self) -> (ClusterEvidence, BTreeMap<&'static str, serde_json::Value>) {
+    pub(crate) async fn evidence(&self) -> Evidence {
         evidence::gather(self).await
     }
 
@@ -244,8 +245,7 @@ impl K8sPods {
     /// Runs a command in a container of a pod, by the cluster's name of it.
     async fn run_in(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
         let parameters = AttachParams::default().container(container).stdout(true).stderr(true);
-        let failed =
-            |error: kube::Error| self.cluster.failed("run a command in", &format!("{pod}/{container}"), &error);
+        let failed = |error: kube::Error| Error::failed("run a command in", &format!("{pod}/{container}"), &error);
         let mut process = self.pods().exec(pod, command, &parameters).await.map_err(failed)?;
         let status = process.take_status();
         let output = both_outputs(process.stdout(), process.stderr()).await;

@@ -43,17 +43,17 @@ use self::{
     workspace::Workspace,
 };
 use super::{
-    Blow, Error,
+    Error,
     balancer::set_ready,
     pods::{PodSpec, Wanted},
 };
-use crate::host;
+use crate::{faults::Blow, host};
 
 pub(crate) use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
 pub(crate) use self::{
     hosts::lowest_port,
     install::find_programs,
-    unhonoured::{Machine, unhonoured},
+    unhonoured::{ThisMachine, unhonoured},
     workspace::{OUTSIDE, user_is_known},
 };
 

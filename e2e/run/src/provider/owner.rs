@@ -10,6 +10,11 @@ pub(crate) const RUN: &str = "e2e.run";
 /// Label that names the process which owns the run.
 pub(crate) const OWNER: &str = "e2e.owner";
 
+/// Labels of what a run has a hand in.
+pub(crate) fn owner_labels(run_id: &str) -> [(String, String); 2] {
+    [(RUN.to_owned(), run_id.to_owned()), (OWNER.to_owned(), Owner::this_process().to_string())]
+}
+
 /// Objects of a process that cannot be checked from here count as leftovers after this long: longer than any unattended run.
 const UNSEEN_AGE: Duration = Duration::from_secs(6 * 3600);
 

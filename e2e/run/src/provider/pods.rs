@@ -20,19 +20,30 @@ pub(crate) struct PodSpec {
 
 /// All pods, in start order.
 pub(crate) fn of(plan: &Plan, run_id: &str) -> Vec<PodSpec> {
-    plan.components.iter().flat_map(|component| of_component(component, run_id)).collect()
+    plan.components.iter().flat_map(|component| make(component, run_id)).collect()
 }
 
 /// The pods of one component.
-pub(crate) fn of_component(component: &Component, run_id: &str) -> impl Iterator<Item = PodSpec> {
+pub(crate) fn make(component: &Component, run_id: &str) -> impl Iterator<Item = PodSpec> {
     (0..component.replicas).map(move |index| {
         let pod = PodSpec { name: pod_name(&component.name, index), component: component.clone() };
         pod.with_own_mounts(run_id)
     })
 }
 
+/// Those of the pods that are of a component.
+pub(crate) fn of_component<'a>(pods: &'a [PodSpec], name: &str) -> impl Iterator<Item = &'a PodSpec> {
+    pods.iter().filter(move |pod| pod.component.name == name)
+}
+
+/// The namespace of a run's pods.
 pub(crate) fn namespace(run_id: &str) -> String {
     format!("e2e-{run_id}")
+}
+
+/// What an engine calls something of a run.
+pub(crate) fn name(run_id: &str, own: &str) -> String {
+    format!("{}-{own}", namespace(run_id))
 }
 
 impl PodSpec {

@@ -1,12 +1,60 @@
 //! Plans for tests, made as every other one is, and servers.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
+use e2e_kubelet::status::Exit;
+use e2e_node::{
+    node::{ExecError, ExecResult, Runtime, RuntimeError},
+    probe::Target,
+};
 use e2e_plan::{Manifest, Objects, Plan};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::watch,
 };
+
+/// Containers without probes that end by themselves some time after their start, or when they are killed.
+pub(crate) struct Containers {
+    pub(crate) start: fn(),
+    pub(crate) life: Duration,
+    pub(crate) killed: watch::Sender<bool>,
+}
+
+impl Containers {
+    pub(crate) fn living(life: Duration) -> Self {
+        Self { start: || {}, life, killed: watch::Sender::new(false) }
+    }
+}
+
+impl Runtime for Containers {
+    async fn start(&self, _: &str, _: &str) -> Result<(), RuntimeError> {
+        (self.start)();
+        Ok(())
+    }
+
+    async fn wait_exit(&self, _: &str, _: &str) -> Exit {
+        let mut killed = self.killed.subscribe();
+        let code = tokio::select! {
+            () = tokio::time::sleep(self.life) => 0,
+            _ = killed.wait_for(|killed| *killed) => 137,
+        };
+        Exit { code, oom_killed: false }
+    }
+
+    async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), RuntimeError> {
+        self.killed.send_replace(true);
+        Ok(())
+    }
+
+    async fn exec(&self, _: &str, _: &str, _: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+        unreachable!("they have no probes")
+    }
+
+    fn target(&self, _: &str) -> Option<Target> {
+        None
+    }
+}
 
 /// The address of a server that says its name.
 pub(crate) async fn named(name: &'static str) -> SocketAddr {

@@ -23,7 +23,7 @@ use e2e_report::{
     environment::Environment,
     report::{self, html},
     request::Scenario,
-    run_dir::{self, new_run_id, random_hex},
+    run_dir::{self, new_run_id, now_text, random},
 };
 
 use self::sides::{Runnable, lock, sides};
@@ -50,7 +50,7 @@ const WARM_UP: Duration = Duration::from_millis(200);
 
 /// What to compare with, and how long.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct AgainstOptions {
     /// A branch, a tag or a commit; the working tree itself unless set.
     pub reference: Option<String>,
     /// Images of base by component, in place of those of its manifests.
@@ -70,14 +70,18 @@ pub struct Request {
 /// # Errors
 ///
 /// When a version is not there, does not come up, or a block cannot be made.
-pub async fn against(options: Options, request: &Request, progress: &Progress) -> Result<Compared<Against>, Error> {
-    let started_at = jiff::Timestamp::now();
+pub async fn against(
+    options: Options,
+    request: &AgainstOptions,
+    progress: &Progress,
+) -> Result<Compared<Against>, Error> {
+    let started_at = now_text();
     let options = Options { up_only: true, hold: false, run_id: None, ..rooted(options).waiting() };
     let latest = fs::read_link(options.runs().join("latest")).ok();
     let scenarios = scenarios(&options)?;
     let _lock = lock(&options)?;
     let (head, base) = sides(&options, request, progress)?;
-    let seed = u64::from_str_radix(&random_hex()[..16], 16).unwrap_or_default();
+    let seed = random() as u64;
     let mut measuring = Measuring {
         scenarios,
         request: request.clone(),
@@ -106,7 +110,7 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
     let against = Against {
         schema: SCHEMA.to_owned(),
         verdict: against::overall(&figures),
-        started_at: started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        started_at,
         took_ms: measuring.began.map_or(0, |began| millis(began.elapsed())),
         ended,
         target,
@@ -159,7 +163,7 @@ fn scenarios(options: &Options) -> Result<BTreeMap<String, Scenario>, Error> {
 /// Everything that is measured, over all bring-ups.
 struct Measuring {
     scenarios: BTreeMap<String, Scenario>,
-    request: Request,
+    request: AgainstOptions,
     random: Random,
     watched: Vec<Watched>,
     blocks: Vec<Block>,
@@ -223,7 +227,7 @@ async fn ready(
             Ok(Ready { environment: system.environment(prepared, true), provider: Arc::clone(&system.provider) })
         }
         Up::Unready | Up::Stuck => {
-            Err(Error::NotComparable { name: version.name.clone(), state: system.keeper.snapshot().unready_lines() })
+            Err(Error::NotComparable { name: version.name.clone(), state: system.snapshots.borrow().unready_lines() })
         }
     }
 }

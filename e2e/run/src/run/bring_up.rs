@@ -6,7 +6,7 @@ use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport, ProbeReport, Snapshot},
     status::ContainerState,
 };
-use e2e_node::poll::{Look, until};
+use e2e_node::{node::wait_for, poll::until};
 use e2e_plan::{Component, Plan, ProbeKind, Restart};
 use e2e_report::{diagnose::stuck, run_dir};
 use tokio::{net::TcpStream, time::Instant};
@@ -25,7 +25,7 @@ pub(super) enum Up {
 
 /// Waits and writes `environment.json`. An unready system is not an error: the report explains it.
 pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progress) -> Result<Up, Error> {
-    let mut snapshots = system.keeper.watch();
+    let mut snapshots = system.snapshots.clone();
     let shown = async {
         loop {
             progress.pods(&snapshots.borrow_and_update());
@@ -39,7 +39,7 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
         refusal = system.provider.refusal() => return Err(refusal.into()),
         settled = settle(system, prepared) => settled,
     };
-    let snapshot = system.keeper.snapshot();
+    let snapshot = system.snapshots.borrow().clone();
     progress.pods(&snapshot);
     progress.rows_done();
     let up = match (snapshot.all_ready(), is_stuck(&snapshot)) {
@@ -77,12 +77,8 @@ fn is_probed(plan: &Plan, service: &str) -> bool {
 
 /// Waits until something accepts connections. What does not by then is told by the checks.
 async fn listens(address: SocketAddr, limit: Duration) {
-    let connected = until("the entrance", limit, Duration::from_millis(50), || async {
-        match TcpStream::connect(address).await {
-            Ok(_) => Look::Done(()),
-            Err(error) => Look::NotYet(error.to_string()),
-        }
-    });
+    let connect = || async { TcpStream::connect(address).await.into() };
+    let connected = until("the entrance", limit, Duration::from_millis(50), connect);
     let _ = connected.await;
 }
 
@@ -97,12 +93,13 @@ async fn settle(system: &System, prepared: &Prepared) -> bool {
     loop {
         let is_clear = |snapshot: &Snapshot| is_settled(snapshot, &prepared.pods, &alone) || is_stuck(snapshot);
         let left = deadline.saturating_duration_since(Instant::now());
-        let Ok(snapshot) = system.keeper.wait_for("not all pods are ready", left, is_clear).await else { return false };
+        let settled = wait_for(system.snapshots.clone(), "not all pods are ready", left, is_clear).await;
+        let Ok(snapshot) = settled else { return false };
         if !is_stuck(&snapshot) {
             return true;
         }
-        let moved_on = system.keeper.wait_for("pods are stuck", STUCK_FOR, |snapshot| !is_stuck(snapshot)).await;
-        if moved_on.is_err() {
+        let moves_on = |snapshot: &Snapshot| !is_stuck(snapshot);
+        if wait_for(system.snapshots.clone(), "pods are stuck", STUCK_FOR, moves_on).await.is_err() {
             return true;
         }
     }

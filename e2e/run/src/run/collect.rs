@@ -30,7 +30,7 @@ pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Prog
     if !faults.is_empty() {
         prepared.directory.write_json(FAULTS, &faults)?;
     }
-    let snapshot = system.keeper.snapshot();
+    let snapshot = system.snapshots.borrow().clone();
     prepared.directory.write_json(DOCTOR, &system.examinations.finish(&snapshot).await)?;
     let environment = prepared.directory.read(run_dir::ENVIRONMENT)?;
     let secrets = Secrets::hidden(prepared.secrets.values().cloned(), &environment);

@@ -55,7 +55,7 @@ pub(super) async fn choose(options: &Options, run_id: &str, progress: &Progress)
         Some(Target::Docker) => Ok(Connection::Docker(Engine::connect(run_id).await?)),
         None => match Engine::connect(run_id).await {
             Ok(engine) => {
-                progress.line(format!("target docker: {} answers", engine.description()));
+                progress.line(format!("target docker: {} answers", engine.description));
                 Ok(Connection::Docker(engine))
             }
             Err(error) => {

@@ -178,7 +178,7 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Since when the container runs; `None` if it does not or is being stopped, since a draining program answers differently.
 fn instance(container: &ContainerReport) -> Option<Duration> {
     let ContainerState::Running { since } = container.status.state else { return None };
-    let stopping = container.events.iter().any(|event| event.reason == "Killing" && event.last >= since);
+    let stopping = container.events.iter().any(|event| event.is_killing() && event.last >= since);
     (!stopping).then_some(since)
 }
 

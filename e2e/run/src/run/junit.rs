@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use e2e_report::{
     record::{Measured, Outcome, Record},
-    report::table::escaped,
     run_data::Test,
+    xml::escaped,
 };
 use roxmltree::{Document, Node};
 

@@ -1,18 +1,19 @@
 //! What to run and how. Main type: [`Options`].
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
-
-use e2e_plan::{EnvOverride, target::Target};
-use e2e_report::fault::PlannedFault;
-
-use super::{history::History, suites};
-use crate::{
-    config::{self, Config},
-    provider::k8s,
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-/// Where a project's configuration stands unless told otherwise.
-pub const CONFIG: &str = ".config/e2e.toml";
+use e2e_plan::{EnvOverride, target::Target};
+use e2e_report::{env_vars, fault::PlannedFault};
+
+use super::history::History;
+use crate::{
+    config::{self, CONFIG, Config},
+    provider::k8s,
+};
 
 /// What to run and how; by default a whole run.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +88,7 @@ impl Options {
     pub fn runs(&self) -> PathBuf {
         match &self.runs {
             Some(runs) => self.root.join(runs),
-            None => suites::target_directory(&self.root).join("e2e"),
+            None => runs_beside(&self.root),
         }
     }
 
@@ -126,5 +127,52 @@ impl Options {
             && self.during.is_empty()
             && self.filter.is_none()
             && self.scenarios.is_empty()
+    }
+}
+
+/// `e2e` in cargo's target directory: `CARGO_TARGET_DIR`, else `target` in the workspace.
+fn runs_beside(root: &Path) -> PathBuf {
+    match std::env::var_os(env_vars::CARGO_TARGET_DIR) {
+        Some(directory) => root.join(directory).join("e2e"),
+        None => workspace(root).join("target/e2e"),
+    }
+}
+
+/// The root of the cargo workspace, which is `root` unless that is a member of a larger one. A repository ends the search: what lies
+/// above a checkout has nothing to do with it.
+pub(super) fn workspace(root: &Path) -> &Path {
+    let is_workspace = |directory: &Path| {
+        let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
+        directory.join("Cargo.lock").is_file()
+            || toml::from_str::<toml::Table>(&manifest).is_ok_and(|manifest| manifest.contains_key("workspace"))
+    };
+    for directory in root.ancestors() {
+        if is_workspace(directory) {
+            return directory;
+        }
+        if directory.join(".git").exists() {
+            break;
+        }
+    }
+    root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_is_not_looked_for_above_a_repository() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (member, other) = (top.path().join("a/b"), top.path().join("other/deep"));
+        for directory in [&member, &other, &top.path().join("other/.git")] {
+            std::fs::create_dir_all(directory).expect("a directory");
+        }
+        std::fs::write(top.path().join("Cargo.lock"), "").expect("a file");
+        assert_eq!(workspace(&member), top.path());
+        assert_eq!(workspace(&other), other);
+        // A workspace that was never built has no lock file of its own.
+        std::fs::write(top.path().join("a/Cargo.toml"), "[workspace]\n").expect("a file");
+        assert_eq!(workspace(&member), top.path().join("a"));
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use e2e::control;
 use e2e_plan::{
-    CLUSTER_SCOPED, Component, Container, Input, Missing, OutsideObject, Plan, Volume, Warning, manifests::Sources,
-    target::Target,
+    Component, Container, Input, Missing, OutsideObject, Plan, Volume, Warning, manifests::Sources, target::Target,
 };
 use e2e_report::{
     fault::resolve::{Strategy, Victim, resolve},
@@ -24,7 +23,7 @@ use crate::{
     config::{self, Config},
     git,
     host::host,
-    leftovers::{Leftovers, OWNER, active},
+    leftovers::{Leftovers, OWNER_FILE, active},
     progress::Progress,
     provider::{docker::engine::Engine, k8s::Cluster, local, owner::Owner, pods},
     supply::Supply,
@@ -56,7 +55,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     let request = request(options, &config, &plan);
     // Last and uninterruptible: a failure before this step leaves nothing behind.
     let directory = RunDir::create(&options.runs(), &id, |directory| {
-        directory.write(OWNER, &Owner::this_process().to_string())?;
+        directory.write(OWNER_FILE, &Owner::this_process().to_string())?;
         let text = serde_json::to_string_pretty(&secrets).unwrap_or_default();
         directory.write_private(run_dir::SECRETS, &text)?;
         directory.write_json(run_dir::REQUEST, &request).map(drop)
@@ -92,7 +91,7 @@ fn configured(options: &Options) -> Result<Config, Error> {
     }
     if options.update_snapshots && config.snapshots.is_none() {
         let remedy = "set their directory, or leave --update-snapshots out";
-        return Err(config::invalid("snapshots", &"not set", remedy).into());
+        return Err(config::invalid::<config::Error>("snapshots", &"not set", remedy).into());
     }
     Ok(config)
 }
@@ -151,14 +150,11 @@ pub fn unhonoured(options: &Options, plan: &Plan, target: Target) -> Result<Vec<
 }
 
 fn warnings(options: &Options, config: &Config, plan: &Plan, target: Target) -> Vec<Warning> {
-    let mut warnings = plan.warnings(target);
-    if target == Target::K8s && (options.cluster.cluster_scoped || config.cluster_scoped) {
-        warnings.retain(|warning| !warning.reason.ends_with(CLUSTER_SCOPED));
-    }
+    let mut warnings = plan.warnings_of_run(target, options.cluster.cluster_scoped || config.cluster_scoped);
     if target == Target::Local {
         let runs = options.runs();
         let (user_is_known, lowest_port) = (local::user_is_known(), local::lowest_port());
-        let machine = local::Machine { runs: &runs, user_is_known, lowest_port };
+        let machine = local::ThisMachine { runs: &runs, user_is_known, lowest_port };
         warnings.extend(local::unhonoured(plan, &config.local, &machine));
     }
     warnings.sort();
@@ -251,7 +247,7 @@ fn request(options: &Options, config: &Config, plan: &Plan) -> Request {
     let set = |set: &e2e_plan::EnvOverride| set.shown(plan);
     let replicas = options.replicas.iter().map(|(component, count)| format!("{component}.replicas={count}"));
     Request {
-        started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        started_at: run_dir::now_text(),
         scenarios: config.scenario.clone(),
         some_scenarios: !options.scenarios.is_empty(),
         thresholds: config.thresholds.clone(),
@@ -265,7 +261,7 @@ fn request(options: &Options, config: &Config, plan: &Plan) -> Request {
 
 /// Name and version of the Docker engine that answers.
 pub async fn docker_engine() -> Result<String, Error> {
-    Ok(Engine::connect("probe").await?.description().to_owned())
+    Ok(Engine::connect("probe").await?.description)
 }
 
 /// Name and version of the cluster that answers.

@@ -16,7 +16,7 @@ use crate::{
     leftovers::discard,
     progress::Progress,
     provider::{
-        self, Provider,
+        Provider,
         docker::{DockerPods, engine::Engine},
         k8s::{self, Cluster, K8sPods, images::Delivery, preflight::Preflight},
         local::{FoundPrograms, LocalPods},
@@ -27,14 +27,14 @@ use crate::{
 
 /// Supplies images, or the programs that replace them, which may take minutes the first time. Returns the programs.
 pub(super) async fn supply(prepared: &Prepared, progress: &Progress) -> Result<FoundPrograms, Error> {
-    let Prepared { options, config, pods, .. } = prepared;
+    let Prepared { supply, pods, .. } = prepared;
     match &prepared.connection {
         Connection::Docker(engine) => {
-            ensure(&prepared.supply, engine, &all_images(containers(pods)), progress).await?;
+            ensure(supply, engine, &all_images(containers(pods)), progress).await?;
         }
         Connection::Local => {
             let say = |text| progress.line(text);
-            return Ok(provider::local::find_programs(&config.local, pods, &options.root, &say).await?);
+            return Ok(supply.programs(pods, &say).await?);
         }
         Connection::K8s(cluster) => supply_cluster(prepared, cluster, progress).await?,
     }
@@ -56,7 +56,8 @@ pub(super) async fn provide_early(
     ensured?;
     let began = Instant::now();
     let pods = docker_pods(prepared, engine).await?;
-    pods.prepare_first().await;
+    // The others wait for the pod that starts first, and alone its sandbox takes half as long as next to another.
+    pods.make_sandboxes(1, 1).await;
     pods.prove(config.scenario.values().flat_map(|scenario| &scenario.during)).await?;
     Ok(Some((Provider::Docker(pods), began.elapsed())))
 }
@@ -124,8 +125,8 @@ async fn bring_images(
     engine: Option<Engine>,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let version = engine.as_ref().map(Engine::version);
-    let delivery = Delivery::of(&cluster.context, &preflight.nodes, version, cluster.registry.as_deref());
+    let version = engine.as_ref().map(|engine| engine.version.as_str());
+    let delivery = Delivery::of(&cluster.context, &preflight.nodes, version, cluster.options.registry.as_deref());
     // A cluster's schedule starts CronJobs whether they are triggered or not.
     let of_cron_jobs = prepared.plan.cron_jobs.iter().flat_map(|cron_job| cron_job.job.pod.all_containers());
     let mut images = all_images(containers(&prepared.pods).chain(of_cron_jobs));
@@ -141,7 +142,7 @@ async fn bring_images(
     if delivery != Delivery::Pull {
         ensure(supply, &engine, &supply.own(&images), progress).await?;
     }
-    let only_here = image::only_here(engine.client(), &images, &supply.images.with_built_in()).await?;
+    let only_here = image::only_here(&engine.client, &images, &supply.images).await?;
     if !matches!(delivery, Delivery::Push(_)) {
         let lacks = k8s::images::always_pulled(&prepared.plan.objects, &only_here);
         if !lacks.is_empty() {
@@ -149,14 +150,14 @@ async fn bring_images(
         }
     }
     // Including other images of the engine, such as one built by hand.
-    let here = image::present(engine.client(), &images).await?;
+    let here = image::present(&engine.client, &images).await?;
     if delivery == Delivery::Pull {
         return leave_to_nodes(&preflight.usable, &images, &only_here, progress);
     }
     if let Some(command) = delivery.command(&here) {
         progress.line(format!("bringing images into the cluster: {command}"));
     }
-    let pushed = k8s::images::bring(&delivery, engine.client(), &here).await?;
+    let pushed = k8s::images::bring(&delivery, &engine.client, &here).await?;
     cluster.note_pushed(pushed);
     Ok(())
 }
@@ -192,7 +193,7 @@ fn containers(pods: &[PodSpec]) -> impl Iterator<Item = &Container> {
 pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
     let supply = Supply::of(&options.read_config()?, &options.root);
     let engine = Engine::connect("images").await?;
-    let images: Vec<String> = supply.images.with_built_in().0.into_keys().collect();
+    let images: Vec<String> = supply.images.0.keys().cloned().collect();
     ensure(&supply, &engine, &images, progress).await
 }
 
@@ -210,7 +211,6 @@ async fn ensure(
 /// A line for each slow step, and a build's progress now and then; nothing for present images.
 fn say(progress: &Progress, event: &image::Event) {
     match event {
-        image::Event::Pulling(_) => {}
         image::Event::Line { image, line } => progress.step(&format!("{image}: {}", line.trim())),
         image::Event::Making(image) => {
             progress.line(format!("building the image {image}, which this engine does not have"))

@@ -13,7 +13,7 @@ use e2e_plan::programs;
 use e2e_report::{env_vars, environment::Environment, record::Record, run_data::AbnormalEnd, run_dir};
 use tokio::process::{Child, Command};
 
-use super::{Error, Signal, junit, prepared::Prepared, system::System};
+use super::{Error, Signal, junit, options::workspace, prepared::Prepared, system::System};
 use crate::{host::signal_group, lines, progress::Progress, provider::end_with_parent};
 
 /// nextest's exit code for failed tests, from its documentation.
@@ -72,7 +72,7 @@ pub(super) async fn run(
 
 /// Shows the load's rate and the components, as they change.
 async fn live(system: &System, prepared: &Prepared, progress: &Progress) -> Infallible {
-    let (mut said, mut snapshots) = (system.said.clone(), system.keeper.watch());
+    let (mut said, mut snapshots) = (system.said.clone(), system.snapshots.clone());
     let component_of = |pod: &str| {
         let spec = prepared.pods.iter().find(|spec| spec.name == pod);
         spec.map(|spec| spec.component.name.clone())
@@ -315,33 +315,6 @@ impl Drop for Group {
     }
 }
 
-/// Cargo's target directory: `CARGO_TARGET_DIR`, else `target` in the workspace.
-pub(super) fn target_directory(root: &Path) -> PathBuf {
-    match std::env::var_os(env_vars::CARGO_TARGET_DIR) {
-        Some(directory) => root.join(directory),
-        None => workspace(root).join("target"),
-    }
-}
-
-/// The root of the cargo workspace, which is `root` unless that is a member of a larger one. A repository ends the search: what lies
-/// above a checkout has nothing to do with it.
-pub(super) fn workspace(root: &Path) -> &Path {
-    let is_workspace = |directory: &Path| {
-        let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
-        directory.join("Cargo.lock").is_file()
-            || toml::from_str::<toml::Table>(&manifest).is_ok_and(|manifest| manifest.contains_key("workspace"))
-    };
-    for directory in root.ancestors() {
-        if is_workspace(directory) {
-            return directory;
-        }
-        if directory.join(".git").exists() {
-            break;
-        }
-    }
-    root
-}
-
 #[cfg(test)]
 mod tests {
     use std::{cell::RefCell, time::Instant};
@@ -375,21 +348,6 @@ mod tests {
     async fn a_command_that_closes_its_output_is_waited_for() {
         let (code, ..) = shell("exec >&- 2>&-; sleep 0.3; exit 7").await;
         assert_eq!(code, Some(7));
-    }
-
-    #[test]
-    fn a_workspace_is_not_looked_for_above_a_repository() {
-        let top = tempfile::tempdir().expect("a directory");
-        let (member, other) = (top.path().join("a/b"), top.path().join("other/deep"));
-        for directory in [&member, &other, &top.path().join("other/.git")] {
-            std::fs::create_dir_all(directory).expect("a directory");
-        }
-        std::fs::write(top.path().join("Cargo.lock"), "").expect("a file");
-        assert_eq!(workspace(&member), top.path());
-        assert_eq!(workspace(&other), other);
-        // A workspace that was never built has no lock file of its own.
-        std::fs::write(top.path().join("a/Cargo.toml"), "[workspace]\n").expect("a file");
-        assert_eq!(workspace(&member), top.path().join("a"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use e2e_report::environment::{self, Environment, LoadFrom};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, both, caught, examine::Examinations, keeper::Keeper, prepared::Prepared};
+use super::{Error, both, caught, examine::Examinations, prepared::Prepared};
 use crate::{
     control::{Answers, Server},
     faults::Faults,
@@ -33,7 +33,10 @@ const EAGER: Duration = Duration::from_millis(20);
 
 pub(super) struct System {
     pub(super) provider: Arc<Provider>,
-    pub(super) keeper: Keeper,
+    /// The kubelet in a box; a cluster has its own.
+    node: Option<Node>,
+    /// The pods' state, as it changes.
+    pub(super) snapshots: watch::Receiver<Snapshot>,
     pub(super) resources: ResourceWatch,
     pub(super) examinations: Examinations,
     pub(super) started: Instant,
@@ -57,21 +60,22 @@ impl System {
     ) -> Result<Self, Error> {
         let provider = Arc::new(provider);
         let log = ProbeLog::default();
-        let (keeper, epoch_unix_ms) = keep(&provider, prepared, started, log.clone());
+        let (node, snapshots, epoch_unix_ms) = keep(&provider, prepared, started, log.clone());
+        let restarter = node.as_ref().map(Node::restarter);
         let (stop, stopped) = watch::channel(false);
         let (says, said) = watch::channel(String::new());
         let faults = Arc::new(Faults::new(
             Arc::clone(&provider),
             prepared.pods.clone(),
             &prepared.config.scenario,
-            (keeper.watch(), keeper.restarter()),
+            (snapshots.clone(), restarter.clone()),
         ));
         let control = Server::start(Answers {
             faults: Arc::clone(&faults),
             provider: Arc::clone(&provider),
             pods: prepared.pods.clone(),
-            snapshot: keeper.watch(),
-            restarter: keeper.restarter(),
+            snapshot: snapshots.clone(),
+            restarter,
             progress: says,
             agents: prepared.options.agents.unwrap_or(1),
             stop,
@@ -85,7 +89,7 @@ impl System {
         let control = match control.await {
             Ok(control) => control,
             Err(error) => {
-                let removed = ended_by(keeper.shutdown(), removal(&provider, prepared)).await;
+                let removed = ended_by(node, removal(&provider, prepared)).await;
                 return Err(both(Error::Control(error), prepared.removed(Some(removed)), progress));
             }
         };
@@ -94,16 +98,17 @@ impl System {
                 Arc::clone(&provider),
                 prepared.config.saturation.clone(),
                 prepared.pods.clone(),
-                gather::Probing { log, snapshots: keeper.watch() },
+                gather::Probing { log, snapshots: snapshots.clone() },
             ),
-            examinations: Examinations::start(Arc::clone(&provider), prepared, keeper.watch()),
-            readiness: AbortOnDropHandle::new(tokio::spawn(follow_readiness(Arc::clone(&provider), keeper.watch()))),
+            examinations: Examinations::start(Arc::clone(&provider), prepared, snapshots.clone()),
+            readiness: AbortOnDropHandle::new(tokio::spawn(follow_readiness(Arc::clone(&provider), snapshots.clone()))),
             ahead: AbortOnDropHandle::new(tokio::spawn({
                 let provider = Arc::clone(&provider);
                 async move { provider.prepare_ahead().await }
             })),
             provider,
-            keeper,
+            node,
+            snapshots,
             started,
             epoch_unix_ms,
             control,
@@ -154,9 +159,9 @@ impl System {
 
     /// Stops everything and removes it.
     pub(super) async fn remove(self, prepared: &Prepared) -> Result<(), Error> {
-        let Self { provider, keeper, resources, examinations, control, readiness, ahead, .. } = self;
+        let Self { provider, node, resources, examinations, control, readiness, ahead, .. } = self;
         drop((resources, examinations, control, readiness, ahead));
-        ended_by(keeper.shutdown(), removal(&provider, prepared)).await
+        ended_by(node, removal(&provider, prepared)).await
     }
 }
 
@@ -168,8 +173,11 @@ async fn removal(provider: &Provider, prepared: &Prepared) -> Result<(), Error> 
 }
 
 /// Removes everything once pods are no longer managed. A panic of a pod's task resumes afterwards, when nothing of the run is left.
-async fn ended_by<T>(keeping: impl Future<Output = ()>, removal: impl Future<Output = T>) -> T {
-    let kept = caught(keeping).await;
+async fn ended_by<T>(node: Option<Node>, removal: impl Future<Output = T>) -> T {
+    let kept = match node {
+        Some(node) => caught(node.shutdown()).await.map(drop),
+        None => Ok(()),
+    };
     let removed = removal.await;
     if let Err(panic) = kept {
         std::panic::resume_unwind(panic);
@@ -177,17 +185,24 @@ async fn ended_by<T>(keeping: impl Future<Output = ()>, removal: impl Future<Out
     removed
 }
 
-/// Who looks after the pods, and when their times began to count.
-fn keep(provider: &Arc<Provider>, prepared: &Prepared, started: Instant, log: ProbeLog) -> (Keeper, u64) {
+/// What looks after the pods unless a cluster does, their state, and when their times began to count.
+fn keep(
+    provider: &Arc<Provider>,
+    prepared: &Prepared,
+    started: Instant,
+    log: ProbeLog,
+) -> (Option<Node>, watch::Receiver<Snapshot>, u64) {
     let now = now_unix_ms();
     match &**provider {
         Provider::K8s(pods) => {
             let since = duration::millis(started.elapsed());
-            (Keeper::Cluster(pods.snapshots()), now - since)
+            (None, pods.snapshots(), now - since)
         }
         Provider::Docker(_) | Provider::Local(_) => {
             let options = Options { eager: Some(EAGER), log, ..Options::default() };
-            (Keeper::Node(Node::run(Arc::clone(provider), node_pods(prepared), options)), now)
+            let node = Node::run(Arc::clone(provider), node_pods(prepared), options);
+            let snapshots = node.watch();
+            (Some(node), snapshots, now)
         }
     }
 }
@@ -226,51 +241,21 @@ async fn follow_readiness(provider: Arc<Provider>, mut snapshots: watch::Receive
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use e2e_kubelet::status::Exit;
-    use e2e_node::{
-        node::{ExecError, ExecResult, KillError, Runtime, StartError},
-        probe::Target,
-    };
-
     use super::*;
-    use crate::provider::testing::plan_of_pod;
-
-    /// A runtime whose starts are a bug.
-    struct Buggy;
-
-    impl Runtime for Buggy {
-        async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
-            panic!("a bug of the runtime's");
-        }
-
-        async fn wait_exit(&self, _: &str, _: &str) -> Exit {
-            std::future::pending().await
-        }
-
-        async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
-            Ok(())
-        }
-
-        async fn exec(&self, _: &str, _: &str, _: &[String], _: Duration) -> Result<ExecResult, ExecError> {
-            Err(ExecError::TimedOut)
-        }
-
-        fn target(&self, _: &str) -> Option<Target> {
-            None
-        }
-    }
+    use crate::provider::testing::{Containers, plan_of_pod};
 
     #[tokio::test]
     async fn a_panic_in_a_pods_task_leaves_nothing() {
         let plan = plan_of_pod("{ containers: [{ name: a, image: x }] }");
         let pod = PodSpec::of_plan("a-0", &plan.components[0].pod);
-        let keeper = Keeper::Node(Node::run(Arc::new(Buggy), vec![pod], Options::default()));
+        let buggy = Containers { start: || panic!("a bug of the runtime's"), ..Containers::living(Duration::MAX) };
+        let node = Node::run(Arc::new(buggy), vec![pod], Options::default());
         // What is known of the pod ends with its task.
-        while keeper.watch().has_changed().is_ok() {
+        while node.watch().has_changed().is_ok() {
             tokio::task::yield_now().await;
         }
         let is_removed = AtomicBool::new(false);
-        let ended = ended_by(keeper.shutdown(), async { is_removed.store(true, Ordering::Relaxed) });
+        let ended = ended_by(Some(node), async { is_removed.store(true, Ordering::Relaxed) });
         let panic = caught(ended).await.expect_err("the bug is not hidden");
         assert_eq!(panic.downcast_ref(), Some(&"a bug of the runtime's"));
         assert!(is_removed.load(Ordering::Relaxed));

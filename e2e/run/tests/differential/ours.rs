@@ -12,8 +12,8 @@ use std::{
 
 use e2e_kubelet::{snapshot::PodSpec, status::Exit};
 use e2e_node::{
-    node::{ExecError, ExecResult, KillError, Node, Options, Runtime, StartError},
-    poll::{self, Look},
+    node::{ExecError, ExecResult, Node, Options, Runtime, RuntimeError},
+    poll,
     probe::{Profile, Target},
 };
 use e2e_plan::{Manifest, Objects, Plan};
@@ -109,18 +109,13 @@ impl InProcess {
 
 /// A listener at the pod's own address. The servers of the instance before may be on their way out still.
 async fn listener_at(address: SocketAddr) -> TcpListener {
-    let bind = || async move {
-        match TcpListener::bind(address).await {
-            Ok(listener) => Look::Done(listener),
-            Err(error) => Look::NotYet(error.to_string()),
-        }
-    };
+    let bind = || async move { TcpListener::bind(address).await.into() };
     let (limit, pause) = (Duration::from_secs(5), Duration::from_millis(1));
     poll::until("a port of the pod's own", limit, pause, bind).await.expect("nobody else listens there")
 }
 
 impl Runtime for InProcess {
-    async fn start(&self, _pod: &str, _container: &str) -> Result<(), StartError> {
+    async fn start(&self, _pod: &str, _container: &str) -> Result<(), RuntimeError> {
         self.ended.send_replace(false);
         let mut tasks = JoinSet::new();
         for (port, text) in &self.serves {
@@ -159,7 +154,7 @@ impl Runtime for InProcess {
         Exit { code: 0, oom_killed: false }
     }
 
-    async fn kill(&self, _pod: &str, _container: &str, _grace: Duration) -> Result<(), KillError> {
+    async fn kill(&self, _pod: &str, _container: &str, _grace: Duration) -> Result<(), RuntimeError> {
         let mut tasks = std::mem::take(&mut *self.running.lock().expect("no panic holds it"));
         tasks.shutdown().await;
         self.ended.send_replace(true);

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::{
     doctor::tests::{POD, case},
-    node::{ExecError, ExecResult, KillError, StartError},
+    node::{ExecError, ExecResult, RuntimeError},
     probe::Target,
 };
 
@@ -23,7 +23,7 @@ trait Commands: Send + Sync + 'static {
 struct Only<C>(C);
 
 impl<C: Commands> Runtime for Only<C> {
-    async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
+    async fn start(&self, _: &str, _: &str) -> Result<(), RuntimeError> {
         Ok(())
     }
 
@@ -31,7 +31,7 @@ impl<C: Commands> Runtime for Only<C> {
         std::future::pending().await
     }
 
-    async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
+    async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), RuntimeError> {
         Ok(())
     }
 

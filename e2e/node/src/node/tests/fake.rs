@@ -81,11 +81,11 @@ impl Fake {
 }
 
 impl Runtime for Fake {
-    async fn start(&self, _pod: &str, container: &str) -> Result<(), StartError> {
+    async fn start(&self, _pod: &str, container: &str) -> Result<(), RuntimeError> {
         let mut table = self.table();
         let script = table.entry(container.to_owned()).or_default();
         if let Some(error) = script.start_errors.pop_front() {
-            return Err(StartError(error));
+            return Err(RuntimeError(error));
         }
         assert!(script.started.is_none() || script.exited.is_some(), "{container} is started twice");
         script.started = Some(Instant::now());
@@ -120,11 +120,11 @@ impl Runtime for Fake {
         }
     }
 
-    async fn kill(&self, _pod: &str, container: &str, grace: Duration) -> Result<(), KillError> {
+    async fn kill(&self, _pod: &str, container: &str, grace: Duration) -> Result<(), RuntimeError> {
         self.note(&format!("kill {container} {}", grace.as_secs()));
         sleep(s(1)).await;
         if let Some(error) = self.table().get_mut(container).unwrap().kill_errors.pop_front() {
-            return Err(KillError(error));
+            return Err(RuntimeError(error));
         }
         self.table().get_mut(container).unwrap().exited = Some(143);
         self.changed.notify_waiters();
@@ -154,10 +154,10 @@ impl Runtime for Fake {
         Ok(ExecResult { exit_code: code, output: b"said so".to_vec() })
     }
 
-    async fn replace(&self, pod: &str) -> Result<(), ReplaceError> {
+    async fn replace(&self, pod: &str) -> Result<(), RuntimeError> {
         self.note(&format!("replace {pod}"));
         match self.replace_errors.lock().unwrap().pop_front() {
-            Some(error) => Err(ReplaceError(error)),
+            Some(error) => Err(RuntimeError(error)),
             None => Ok(()),
         }
     }

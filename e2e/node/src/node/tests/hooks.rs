@@ -22,7 +22,7 @@ async fn hooks_run_after_the_start_and_before_the_end() {
     let node = fake.run(vec![spec]);
     ready(&node).await;
     sleep(s(2)).await;
-    node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(0) });
+    node.restarter().restart("a", "a-c", s(0));
     sleep(s(60)).await;
     assert_eq!(
         fake.log(),

@@ -51,11 +51,8 @@ fn starving() -> Seen {
 
 fn data(seen: &Seen) -> RunData {
     let mut container = ContainerReport::declared("app", &Probes::default(), "");
-    let message = "Container app failed liveness probe, will be restarted".to_owned();
-    let (first, last) = (Duration::ZERO, Duration::ZERO);
-    let killing =
-        Event { kind: EventType::Normal, reason: "Killing".to_owned(), message, count: seen.kills, first, last };
-    container.events.extend((seen.kills > 0).then_some(killing));
+    let killing = Event::normal("Killing", "Container app failed liveness probe, will be restarted");
+    container.events.extend((seen.kills > 0).then_some(Event { count: seen.kills, ..killing }));
     let mut data = run(container);
     let action = ProbeAction::TcpSocket { host: None, port: 80 };
     let probe = Probe { period: Duration::from_secs(1), ..Probe::new(action) };

@@ -4,14 +4,9 @@ use super::*;
 
 /// The same container, killed by the kubelet between these seconds.
 fn killed(mut container: ContainerReport, first: u64, last: u64) -> ContainerReport {
-    container.events.push(Event {
-        kind: EventType::Normal,
-        reason: "Killing".to_owned(),
-        message: "Container app failed liveness probe, will be restarted".to_owned(),
-        count: 2,
-        first: Duration::from_secs(first),
-        last: Duration::from_secs(last),
-    });
+    let (first, last) = (Duration::from_secs(first), Duration::from_secs(last));
+    let killing = Event::normal("Killing", "Container app failed liveness probe, will be restarted");
+    container.events.push(Event { count: 2, first, last, ..killing });
     container
 }
 

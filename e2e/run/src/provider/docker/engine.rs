@@ -16,13 +16,12 @@ use jiff::Timestamp;
 
 use crate::provider::{
     Error,
-    owner::{OWNER, Owner, RUN, is_left_behind},
+    owner::{OWNER, RUN, is_left_behind, owner_labels},
 };
 
 /// Label of a kubelet's containers, which also have their pod's labels.
 const KUBELET_POD: &str = "io.kubernetes.pod.uid";
 
-const REMOVE_CONTAINER: &str = "remove the container";
 /// Three calls at most can be behind another in one engine's queue for one name: sandbox, volume, container.
 const PASSES: usize = 4;
 /// The time between a pass that failed and the next one: what is in use may be so by a container that is being removed.
@@ -31,11 +30,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A connection to the engine, for one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
-    pub(super) client: Docker,
+    pub(crate) client: Docker,
     pub(super) run_id: String,
     /// Name and version, for the report.
-    description: String,
-    version: String,
+    pub(crate) description: String,
+    pub(crate) version: String,
     /// The kernel that its containers share.
     kernel: Option<String>,
 }
@@ -68,21 +67,9 @@ impl Engine {
         self.kernel.as_ref().is_some_and(|kernel| crate::host::kernel().ends_with(kernel))
     }
 
-    pub(crate) fn description(&self) -> &str {
-        &self.description
-    }
-
-    pub(crate) fn version(&self) -> &str {
-        &self.version
-    }
-
-    pub(crate) fn client(&self) -> &Docker {
-        &self.client
-    }
-
     /// Labels of everything that this run makes.
     pub(super) fn labels(&self) -> HashMap<String, String> {
-        HashMap::from([(RUN.to_owned(), self.run_id.clone()), (OWNER.to_owned(), Owner::this_process().to_string())])
+        owner_labels(&self.run_id).into()
     }
 
     /// Whether a container is in a state, as far as can be told: with an engine that does not answer nothing has changed.
@@ -101,7 +88,11 @@ impl Engine {
 
     /// Removes a container, by name or id, with everything only it used. Returns how many were there.
     pub(super) async fn remove_container(&self, name: &str) -> Result<usize, Error> {
-        counted(self.client.remove_container(name, Some(forced())).await, REMOVE_CONTAINER, name)
+        match self.client.remove_container(name, Some(forced())).await {
+            // It is already being removed.
+            Err(DockerResponseServerError { status_code: 409, .. }) => Ok(0),
+            result => counted(result, "remove the container", name),
+        }
     }
 
     /// Removes a volume. Returns how many were there.
@@ -228,13 +219,11 @@ impl AddAssign for Removed {
     }
 }
 
-/// How many objects a removal removed. A missing one is not a failure, nor a container that is already being removed.
+/// How many objects a removal removed. A missing one is not a failure.
 fn counted(result: Result<(), bollard::errors::Error>, action: &'static str, name: &str) -> Result<usize, Error> {
     match result {
         Ok(()) => Ok(1),
         Err(DockerResponseServerError { status_code: 404, .. }) => Ok(0),
-        // Of a volume it says that it is in use.
-        Err(DockerResponseServerError { status_code: 409, .. }) if action == REMOVE_CONTAINER => Ok(0),
         Err(error) => Err(Error::engine(action, name, error)),
     }
 }
@@ -243,22 +232,13 @@ fn counted(result: Result<(), bollard::errors::Error>, action: &'static str, nam
 mod tests {
     use super::*;
 
-    fn answer(action: &'static str, status_code: u16) -> Option<String> {
-        let answer = DockerResponseServerError { status_code, message: "no".to_owned() };
-        match counted(Err(answer), action, "it") {
-            Ok(count) => {
-                assert_eq!(count, 0);
-                None
-            }
-            Err(failure) => Some(failure.to_string()),
-        }
-    }
-
     #[test]
-    fn a_volume_in_use_is_a_failure_and_a_container_that_is_being_removed_is_none() {
-        assert_eq!(answer(REMOVE_CONTAINER, 409), None);
-        assert!(answer("remove the volume", 409).is_some());
-        assert_eq!(answer("remove the volume", 404), None);
+    fn a_volume_in_use_is_a_failure_and_a_missing_one_is_none() {
+        let removed = |status_code| {
+            let answer = DockerResponseServerError { status_code, message: "no".to_owned() };
+            counted(Err(answer), "remove the volume", "it").ok()
+        };
+        assert_eq!([409, 404].map(removed), [None, Some(0)]);
     }
 
     #[test]

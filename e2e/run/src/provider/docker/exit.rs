@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The reason for a container that was removed from outside: a kubelet's word for a missing container (`ContainerStatusUnknown`).
-pub(super) const UNKNOWN: Exit = Exit { code: 137, oom_killed: false };
+pub(super) const REMOVED: Exit = Exit { code: 137, oom_killed: false };
 
 /// Waits for the end of a container, whatever happens to the connection to its engine meanwhile.
 pub(super) async fn exit_of(client: &Docker, id: &str) -> Exit {
@@ -23,11 +23,11 @@ pub(super) async fn exit_of(client: &Docker, id: &str) -> Exit {
             Ok(container) => {
                 let state = container.state.unwrap_or_default();
                 if state.running != Some(true) {
-                    let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(UNKNOWN.code);
+                    let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(REMOVED.code);
                     return Exit { code, oom_killed: state.oom_killed.unwrap_or(false) };
                 }
             }
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => return UNKNOWN,
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => return REMOVED,
             Err(_) => {}
         }
         tokio::time::sleep(PAUSE).await;
@@ -87,6 +87,6 @@ mod tests {
     #[tokio::test]
     async fn a_container_that_was_removed_has_ended() {
         let engine = engine(&[(WAIT, r#"404 {"message": "no such"}"#), (INSPECT, r#"404 {"message": "no such"}"#)]);
-        assert_eq!(exit_of(&engine.await, "c").await, UNKNOWN);
+        assert_eq!(exit_of(&engine.await, "c").await, REMOVED);
     }
 }

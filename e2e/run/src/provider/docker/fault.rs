@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bollard::models::ContainerUpdateBody;
-use e2e_node::poll::{Look, until};
+use e2e_node::poll::until;
 use e2e_plan::Container;
 use e2e_report::fault::{Action, PlannedFault};
 
 use super::{DockerPods, disturb::Disturbance, measure::used, sandbox::Sandbox};
-use crate::provider::Error;
+use crate::{image::volume_path, provider::Error};
 
 /// The smallest memory limit that an engine takes.
 const MEMORY_MIN_BYTES: u64 = 6 * 1024 * 1024;
@@ -68,10 +68,7 @@ impl DockerPods {
     pub(crate) async fn fill_memory(&self, pod: &str) -> Result<(), Error> {
         for container in self.limited(pod)? {
             let fill = until("a limit that the kernel takes", FILL_LIMIT, Duration::from_millis(100), || async {
-                match self.limit_to_use(pod, &container.name).await {
-                    Ok(()) => Look::Done(()),
-                    Err(error) => Look::NotYet(error.to_string()),
-                }
+                self.limit_to_use(pod, &container.name).await.into()
             });
             let name = format!("{pod}/{}", container.name);
             let action = "use up the memory of";
@@ -90,12 +87,17 @@ impl DockerPods {
 
     /// Takes all that is left of a volume of a pod.
     pub(crate) async fn fill_volume(&self, pod: &str, volume: &str) -> Result<(), Error> {
-        self.running_sandbox(pod)?.fill(volume).await
+        let sandbox = self.running_sandbox(pod)?;
+        let (number, _) = sandbox.volume(volume)?;
+        let filled = sandbox.link.fill(number, &volume_path(number as usize)).await;
+        filled.map_err(|reason| Error::sandbox(pod, reason))
     }
 
     /// Gives it back.
     pub(crate) async fn release_volume(&self, pod: &str, volume: &str) -> Result<(), Error> {
-        self.running_sandbox(pod)?.release(volume).await
+        let sandbox = self.running_sandbox(pod)?;
+        let (number, _) = sandbox.volume(volume)?;
+        sandbox.link.release(number).await.map_err(|reason| Error::sandbox(pod, reason))
     }
 
     fn running_sandbox(&self, pod: &str) -> Result<Arc<Sandbox>, Error> {

@@ -9,7 +9,7 @@ use std::{
 use bollard::models::NetworkCreateRequest;
 
 use super::engine::Engine;
-use crate::provider::Error;
+use crate::provider::{Error, pods};
 
 #[derive(Debug)]
 pub(super) struct Network {
@@ -22,7 +22,7 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) async fn create(engine: &Engine, published_ports: bool) -> Result<Self, Error> {
-        let name = format!("e2e-{}", engine.run_id);
+        let name = pods::namespace(&engine.run_id);
         let labels = Some(engine.labels());
         let request = NetworkCreateRequest { name: name.clone(), labels, ..Default::default() };
         let failed = |error| Error::engine("create the network", &name, error);

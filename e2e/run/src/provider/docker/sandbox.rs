@@ -21,7 +21,10 @@ use e2e_plan::Volume;
 use super::{engine::Engine, link::Link, network::Network, services::Services};
 use crate::{
     image::{SANDBOX_IMAGE, directories, orders, volume_path},
-    provider::{Error, pods::PodSpec},
+    provider::{
+        Error,
+        pods::{self, PodSpec},
+    },
 };
 
 #[derive(Debug)]
@@ -66,7 +69,7 @@ impl Sandbox {
         network: &Network,
         publish: bool,
     ) -> Result<Self, Error> {
-        let name = format!("e2e-{}-{}", engine.run_id, pod.name);
+        let name = pods::name(&engine.run_id, &pod.name);
         let failed = |action| {
             let name = name.clone();
             move |error| Error::engine(action, &name, error)
@@ -154,19 +157,6 @@ impl Sandbox {
         let inspected = engine.client.inspect_volume(source).await.map_err(failed("inspect the volume of"))?;
         Ok(format!("{}/{sub_path}", inspected.mountpoint))
     }
-
-    /// Takes all that is left of one of the pod's volumes.
-    pub(super) async fn fill(&self, volume: &str) -> Result<(), Error> {
-        let (index, _) = self.volume(volume)?;
-        let filled = self.link.fill(index, &volume_path(index as usize)).await;
-        filled.map_err(|reason| Error::sandbox(&self.pod, reason))
-    }
-
-    /// Gives it back.
-    pub(super) async fn release(&self, volume: &str) -> Result<(), Error> {
-        let (index, _) = self.volume(volume)?;
-        self.link.release(index).await.map_err(|reason| Error::sandbox(&self.pod, reason))
-    }
 }
 
 fn body(
@@ -225,7 +215,7 @@ fn held(pod: &PodSpec, run_id: &str) -> Vec<Held> {
             Volume::Persistent { name, per_pod } => (pod.storage(name, *per_pod), true, false, None),
             Volume::Files(_) => return None,
         };
-        let source = format!("e2e-{run_id}-{source}");
+        let source = pods::name(run_id, &source);
         Some(Held { name: name.clone(), source, is_persistent, in_memory, size_limit_bytes })
     };
     pod.component.pod.volumes.iter().filter_map(held).collect()

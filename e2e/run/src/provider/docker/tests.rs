@@ -39,9 +39,7 @@ impl Bench {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let images = [SANDBOX_IMAGE.to_owned()];
         let recipes = Recipes::default().with_built_in();
-        image::ensure(engine.client(), &images, &recipes, directory.path(), &|_| ())
-            .await
-            .expect("the sandbox's image");
+        image::ensure(&engine.client, &images, &recipes, directory.path(), &|_| ()).await.expect("the sandbox's image");
         // It leads to the only pod once that is ready.
         let service = service("app", "app", 80);
         let plan = plan(&[deployment("app", &spec.replace("IMAGE", SANDBOX_IMAGE)), service].join("---\n"));
@@ -132,7 +130,7 @@ async fn a_pod_whose_sandbox_has_ended_is_made_anew() {
 
     let error = bench.start("app").await.expect_err("there is no network to join");
     assert!(error.contains("the sandbox of app-0") && error.contains("recreates it"), "{error}");
-    assert_eq!(bench.pods.wait_exit(POD, "other").await, exit::UNKNOWN);
+    assert_eq!(bench.pods.wait_exit(POD, "other").await, exit::REMOVED);
     bench.start("app").await.expect("a start in another sandbox");
     bench.start("other").await.expect("a start in another sandbox");
     assert_ne!(bench.sandbox().await, ended);

@@ -15,14 +15,10 @@ use futures_util::{
 };
 use k8s_openapi::{
     api::{
-        batch::v1::{Job, JobSpec},
-        core::v1::{
-            Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, Pod, PodSecurityContext, PodSpec,
-            PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, Secret, SecretKeySelector, SecurityContext,
-            TCPSocketAction,
-        },
+        batch::v1::Job,
+        core::v1::{Pod, Secret},
     },
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     ResourceExt,
@@ -30,6 +26,7 @@ use kube::{
     core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -121,7 +118,7 @@ pub(super) async fn conduct(
 async fn connect(cluster: &Cluster, pod: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Error> {
     let api = cluster.own::<Pod>();
     let forwarder = api.portforward(pod, &[PORT]).await;
-    let mut forwarder = forwarder.map_err(|error| cluster.failed("forward a port to", pod, &error))?;
+    let mut forwarder = forwarder.map_err(|error| Error::failed("forward a port to", pod, &error))?;
     forwarder.take_stream(PORT).ok_or_else(|| Error::Agents { reason: format!("no stream to {pod}") })
 }
 
@@ -156,80 +153,64 @@ where
 {
     let api = cluster.own::<K>();
     let created = api.create(&PostParams::default(), object).await;
-    created.map(drop).map_err(|error| cluster.failed("create", &object.name_any(), &error))
-}
-
-fn resources(count: u32) -> ResourceRequirements {
-    let Capacity { cpu_millis, memory_bytes } = Capacity::of_agent(count);
-    let quantities = [("cpu", format!("{cpu_millis}m")), ("memory", memory_bytes.to_string())];
-    let requests = quantities.map(|(name, text)| (name.to_owned(), Quantity(text)));
-    ResourceRequirements { requests: Some(requests.into()), ..ResourceRequirements::default() }
+    created.map(drop).map_err(|error| Error::failed("create", &object.name_any(), &error))
 }
 
 fn job(cluster: &Cluster, count: u32) -> Job {
+    let Capacity { cpu_millis, memory_bytes } = Capacity::of_agent(count);
     let mut labels: BTreeMap<String, String> = labels::labels(&cluster.run_id).into();
     labels.insert(ROLE.to_owned(), NAME.to_owned());
-    let token = SecretKeySelector { name: NAME.to_owned(), key: "token".to_owned(), optional: None };
-    let container = Container {
-        name: "agent".to_owned(),
-        image: Some(cluster.image(AGENT_IMAGE).to_owned()),
-        image_pull_policy: Some("IfNotPresent".to_owned()),
-        env: Some(vec![EnvVar {
-            name: agent::TOKEN.to_owned(),
-            value_from: Some(EnvVarSource { secret_key_ref: Some(token), ..EnvVarSource::default() }),
-            ..EnvVar::default()
-        }]),
-        ports: Some(vec![ContainerPort { container_port: PORT.into(), ..ContainerPort::default() }]),
-        readiness_probe: Some(Probe {
-            tcp_socket: Some(TCPSocketAction { port: IntOrString::Int(PORT.into()), host: None }),
-            period_seconds: Some(1),
-            ..Probe::default()
-        }),
-        resources: Some(resources(count)),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            ..SecurityContext::default()
-        }),
-        ..Container::default()
-    };
-    let spec = PodSpec {
-        containers: vec![container],
-        restart_policy: Some("Never".to_owned()),
-        automount_service_account_token: Some(false),
-        enable_service_links: Some(false),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
-            ..PodSecurityContext::default()
-        }),
-        ..PodSpec::default()
-    };
-    let pods = i32::try_from(count).unwrap_or(i32::MAX);
-    Job {
-        metadata: metadata(cluster),
-        spec: Some(JobSpec {
-            parallelism: Some(pods),
-            completions: Some(pods),
-            // An agent that ends is a hole in the figures, which the result names; another one could not fill it.
-            backoff_limit: Some(0),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
-                spec: Some(spec),
-            },
-            ..JobSpec::default()
-        }),
-        ..Job::default()
-    }
+    let container = json!({
+        "name": "agent",
+        "image": cluster.image(AGENT_IMAGE),
+        "imagePullPolicy": "IfNotPresent",
+        "env": [{ "name": agent::TOKEN, "valueFrom": { "secretKeyRef": { "name": NAME, "key": "token" } } }],
+        "ports": [{ "containerPort": PORT }],
+        "readinessProbe": { "tcpSocket": { "port": PORT }, "periodSeconds": 1 },
+        "resources": { "requests": { "cpu": format!("{cpu_millis}m"), "memory": memory_bytes.to_string() } },
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"] },
+        },
+    });
+    let pod = json!({
+        "containers": [container],
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+    });
+    let spec = json!({
+        "parallelism": count,
+        "completions": count,
+        // An agent that ends is a hole in the figures, which the result names; another one could not fill it.
+        "backoffLimit": 0,
+        "template": { "metadata": { "labels": labels }, "spec": pod },
+    });
+    serde_json::from_value(json!({ "metadata": metadata(cluster), "spec": spec })).expect("it is a Job")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use super::{super::testing::cluster, *};
 
-    use super::*;
+    #[tokio::test]
+    async fn nothing_of_the_job_is_lost_on_a_cluster() {
+        let job = serde_json::to_value(job(&cluster(|_| None).0, 2)).unwrap();
+        assert_eq!((&job["spec"]["completions"], &job["spec"]["backoffLimit"]), (&json!(2), &json!(0)));
+        let pod = &job["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        assert_eq!(container["env"][0]["valueFrom"]["secretKeyRef"], json!({ "name": NAME, "key": "token" }));
+        assert_eq!(container["readinessProbe"], json!({ "tcpSocket": { "port": PORT }, "periodSeconds": 1 }));
+        assert_eq!(container["securityContext"]["capabilities"], json!({ "drop": ["ALL"] }));
+        assert_eq!(container["resources"]["requests"].as_object().map(|requests| requests.len()), Some(2));
+        assert_eq!(pod["securityContext"]["seccompProfile"], json!({ "type": "RuntimeDefault" }));
+    }
 
     #[test]
     fn an_image_that_a_node_cannot_have_is_named_at_once() {

@@ -7,9 +7,8 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api,
     api::{Patch, PatchParams, PostParams},
-    core::{DynamicObject, Status},
+    core::Status,
 };
 
 use super::{cluster::Cluster, cluster_scoped, error::Error, labels, leftovers, resolve::Resolved, security};
@@ -35,7 +34,7 @@ pub(super) async fn create_namespace(cluster: &Cluster, level: &str, objects: &[
             if !matches!(error, kube::Error::Api(_)) {
                 leftovers::find_made(cluster).await;
             }
-            return Err(cluster.failed("create the namespace", name, &error));
+            return Err(Error::failed("create the namespace", name, &error));
         }
     };
     let created_at = created.metadata.creation_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
@@ -49,7 +48,7 @@ pub(super) async fn apply(cluster: &Cluster, objects: impl IntoIterator<Item = &
 }
 
 async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {
-    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &object.resource);
+    let api = cluster.dynamic(&object.resource, false);
     let parameters = PatchParams::apply(labels::MANAGER).force();
     let apply = async || api.patch(&object.name, &parameters, &Patch::Apply(&object.object)).await;
     let applied = until("the namespace", FURNISHED, AGAIN, || async {
@@ -64,7 +63,7 @@ async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {
         Err(_) => apply().await,
     };
     let name = || format!("{}/{}", object.resource.kind, object.name);
-    applied.map(drop).map_err(|error| cluster.failed("apply", &name(), &error))
+    applied.map(drop).map_err(|error| Error::failed("apply", &name(), &error))
 }
 
 /// How long a cluster may take to give a new namespace its ServiceAccount, without which it refuses bare pods; it takes a moment.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use e2e_plan::{Component, Container};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use kube::{
-    Api,
     api::{DeleteParams, Patch, PatchParams},
-    core::{ApiResource, DynamicObject},
+    core::ApiResource,
 };
 use serde_json::json;
 
@@ -20,7 +19,7 @@ impl K8sPods {
         let (name, _) = self.object(slot).ok_or_else(|| Error::of("delete", slot, "there is no such pod"))?;
         let parameters = DeleteParams { grace_period_seconds: grace_seconds, ..DeleteParams::default() };
         let deleted = self.pods().delete(&name, &parameters).await;
-        deleted.map(drop).map_err(|error| self.cluster.failed("delete", &name, &error))
+        deleted.map(drop).map_err(|error| Error::failed("delete", &name, &error))
     }
 
     /// Has the pods of a component replaced as its strategy says, as `kubectl rollout restart` does.
@@ -65,9 +64,8 @@ impl K8sPods {
                 return Err(Error::of("roll out", &described, reason));
             }
         };
-        let (client, namespace) = (self.cluster.client.clone(), &self.cluster.namespace);
-        let api = Api::<DynamicObject>::namespaced_with(client, namespace, &resource);
+        let api = self.cluster.dynamic(&resource, false);
         let patched = api.patch(&component.name, &PatchParams::default(), &patch).await;
-        patched.map(drop).map_err(|error| self.cluster.failed("roll out", &described, &error))
+        patched.map(drop).map_err(|error| Error::failed("roll out", &described, &error))
     }
 }

@@ -11,13 +11,15 @@ use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::Obj
 use kube::{
     Api, Client, Config, Resource,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+    core::{ApiResource, DynamicObject},
 };
 
 use super::{
     error::{Error, reason},
-    hosts::Hosts,
+    hosts::FullNames,
     limit::limited,
 };
+use crate::provider::pods;
 
 /// What the command line says about the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,16 +50,11 @@ pub(crate) struct Cluster {
     pub(crate) run_id: String,
     /// Such as `v1.32.0`.
     pub(crate) version: String,
-    /// Whether the end of the run waits until the namespace is gone.
-    pub(crate) wait: bool,
-    /// Whether objects that belong to the whole cluster are applied.
-    pub(crate) cluster_scoped: bool,
-    /// The registry for the images, if one is given.
-    pub(crate) registry: Option<String>,
+    pub(crate) options: Options,
     /// What nodes pull instead of the images that it was given; every clone knows it.
     pushed: Arc<OnceLock<BTreeMap<String, String>>>,
     /// The Services of the manifests, once the run gives them to the cluster.
-    pub(super) hosts: Hosts,
+    pub(super) hosts: FullNames,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -95,38 +92,27 @@ impl Cluster {
             .map_err(|error| Error::Kubeconfig { reason: reason(&error), remedy: "correct it".to_owned() })?;
         let client = limited(client, &server);
         let version = client.apiserver_version().await.map_err(|error| Error::answer(&context, &server, &error))?;
-        let namespace = options.namespace.clone().unwrap_or_else(|| format!("e2e-{run_id}"));
-        Ok(Self {
-            client,
-            context,
-            namespace,
-            made: Arc::default(),
-            run_id: run_id.to_owned(),
-            version: version.git_version,
-            wait: options.wait,
-            cluster_scoped: options.cluster_scoped,
-            registry: options.registry.clone(),
-            pushed: Arc::default(),
-            hosts: Hosts::default(),
-        })
+        Ok(Self::new(client, context, version.git_version, options.clone(), run_id))
     }
 
     /// One that a test answers for.
     #[cfg(test)]
     pub(super) fn of_test(client: Client) -> Self {
-        let (context, namespace, run_id) = ("test".to_owned(), "e2e-1".to_owned(), "1".to_owned());
+        let options = Options { cluster_scoped: true, ..Options::default() };
+        Self::new(client, "test".to_owned(), "v1.34.0".to_owned(), options, "1")
+    }
+
+    fn new(client: Client, context: String, version: String, options: Options, run_id: &str) -> Self {
         Self {
             client,
             context,
-            namespace,
+            namespace: options.namespace.clone().unwrap_or_else(|| pods::namespace(run_id)),
             made: Arc::default(),
-            run_id,
-            version: "v1.34.0".to_owned(),
-            wait: false,
-            cluster_scoped: true,
-            registry: None,
+            run_id: run_id.to_owned(),
+            version,
+            options,
             pushed: Arc::default(),
-            hosts: Hosts::default(),
+            hosts: FullNames::default(),
         }
     }
 
@@ -166,17 +152,20 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// The objects of a resource, in the run's namespace or in the whole cluster.
+    pub(super) fn dynamic(&self, resource: &ApiResource, is_wide: bool) -> Api<DynamicObject> {
+        match is_wide {
+            true => Api::all_with(self.client.clone(), resource),
+            false => Api::namespaced_with(self.client.clone(), &self.namespace, resource),
+        }
+    }
+
     /// The objects of a kind in the whole cluster.
     pub(super) fn all<K: Resource>(&self) -> Api<K>
     where
         K::DynamicType: Default,
     {
         Api::all(self.client.clone())
-    }
-
-    /// A failure of something that was asked of the cluster.
-    pub(crate) fn failed(&self, action: &'static str, name: &str, error: &kube::Error) -> Error {
-        Error::of(action, name, reason(error))
     }
 }
 

@@ -7,7 +7,7 @@ use e2e_node::poll::{Look, until};
 use e2e_plan::{Object, Warning};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, ResourceExt,
+    ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
@@ -21,7 +21,7 @@ use super::{
 };
 
 /// How long a cluster may take until it serves a kind that was defined; it takes a second.
-const SERVED: Duration = Duration::from_secs(30);
+const SERVED_LIMIT: Duration = Duration::from_secs(30);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -38,18 +38,18 @@ pub(super) async fn apply(
     create(cluster, &resolved, &[]).await?;
     let defined: Vec<&str> = objects.iter().filter_map(|object| defined_kind(cluster, object)).collect();
     if !defined.is_empty() {
-        let is_open = |warning: &Warning| {
-            defined.iter().any(|kind| warning.object.strip_prefix(kind).is_some_and(|rest| rest.starts_with('/')))
-        };
-        let served = until("the definitions", SERVED, LOOK, || async {
+        let is_defined = |kind: &String| defined.contains(&kind.as_str());
+        let wanted = objects.iter().filter(|object| is_defined(&object.kind)).count();
+        let served = |all: &[Resolved]| all.iter().filter(|object| is_defined(&object.resource.kind)).count();
+        let resolving = until("the definitions", SERVED_LIMIT, LOOK, || async {
             match resolve(cluster, objects).await {
-                Ok((_, left_out)) if left_out.iter().any(is_open) => Look::NotYet("a kind is not served".to_owned()),
+                Ok((resolved, _)) if served(&resolved) < wanted => Look::NotYet("a kind is not served".to_owned()),
                 resolved => Look::Done(resolved),
             }
         });
         let name = defined.join(", ");
         let before = resolved;
-        (resolved, left_out) = served.await.map_err(|timed_out| Error::of("serve", &name, timed_out))??;
+        (resolved, left_out) = resolving.await.map_err(|timed_out| Error::of("serve", &name, timed_out))??;
         create(cluster, &resolved, &before).await?;
     }
     Ok((resolved, left_out))
@@ -68,7 +68,7 @@ async fn create(cluster: &Cluster, objects: &[Resolved], before: &[Resolved]) ->
     let is_known =
         |object: &&Resolved| before.iter().any(|made| made.name == object.name && made.resource == object.resource);
     for object in objects.iter().filter(|object| object.is_wide && !is_known(object)) {
-        let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &object.resource);
+        let api = cluster.dynamic(&object.resource, true);
         let name = format!("{}/{}", object.resource.kind, object.name);
         let mut json = object.object.clone();
         json["metadata"]["ownerReferences"] = json!([owner]);
@@ -78,7 +78,7 @@ async fn create(cluster: &Cluster, objects: &[Resolved], before: &[Resolved]) ->
                 let reason = "it already exists and is not this run's; remove it, or do without `cluster_scoped`";
                 Error::of("create", &name, reason)
             }
-            error => cluster.failed("create", &name, &error),
+            error => Error::failed("create", &name, &error),
         })?;
     }
     Ok(())
@@ -124,7 +124,7 @@ async fn remove_one(
     resource: &ApiResource,
     name: &str,
 ) -> Result<(), Error> {
-    let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), resource);
+    let api = cluster.dynamic(resource, true);
     let deleted = async {
         let Some(found) = api.get_opt(name).await? else { return Ok(()) };
         // Another one of this name is somebody else's.
@@ -137,7 +137,7 @@ async fn remove_one(
     match deleted.await {
         // Gone by now, or another one of this name.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        deleted => deleted.map_err(|error| cluster.failed("delete", &format!("{}/{name}", resource.kind), &error)),
+        deleted => deleted.map_err(|error| Error::failed("delete", &format!("{}/{name}", resource.kind), &error)),
     }
 }
 

@@ -12,8 +12,8 @@ use kube::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{cluster::Cluster, error::Error, labels::owner_labels};
-use crate::provider::owner::{OWNER, RUN};
+use super::{cluster::Cluster, error::Error};
+use crate::provider::owner::{OWNER, RUN, owner_labels};
 
 /// Label of such a node: since when, in seconds of Unix time by this machine's clock.
 const SINCE: &str = "e2e.since";
@@ -21,7 +21,7 @@ const SINCE: &str = "e2e.since";
 /// Keeps a node from taking pods; `false` if somebody else does so already.
 pub(super) async fn cordon(cluster: &Cluster, node: &str) -> Result<bool, Error> {
     let api = cluster.all::<Node>();
-    let found = api.get(node).await.map_err(|error| cluster.failed("read the node", node, &error))?;
+    let found = api.get(node).await.map_err(|error| Error::failed("read the node", node, &error))?;
     if found.spec.and_then(|spec| spec.unschedulable).unwrap_or_default() {
         return Ok(false);
     }
@@ -44,7 +44,7 @@ pub(super) async fn release(cluster: &Cluster, labels: &str, is_wanted: impl Fn(
     let api = cluster.all::<Node>();
     let nodes = match api.list(&ListParams::default().labels(labels)).await {
         Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
-        nodes => nodes.map_err(|error| cluster.failed("list the nodes labelled", labels, &error))?,
+        nodes => nodes.map_err(|error| Error::failed("list the nodes labelled", labels, &error))?,
     };
     let wanted = nodes.items.iter().filter(|node| is_wanted(node)).map(ResourceExt::name_any);
     let released = join_all(wanted.map(|node| async move { uncordon(cluster, &node).await })).await;
@@ -59,5 +59,5 @@ async fn set(cluster: &Cluster, node: &str, unschedulable: &Value, labels: &Valu
     let api = cluster.all::<Node>();
     let patch = json!({ "metadata": { "labels": labels }, "spec": { "unschedulable": unschedulable } });
     let patched = api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await;
-    patched.map(drop).map_err(|error| cluster.failed("change the node", node, &error))
+    patched.map(drop).map_err(|error| Error::failed("change the node", node, &error))
 }

@@ -46,7 +46,7 @@ impl K8sPods {
                 // Somebody else was quicker.
                 Err(kube::Error::Api(status)) if status.code == 404 => Look::Done(Ok(())),
                 Err(kube::Error::Api(status)) if status.code == 429 => Look::NotYet(status.message),
-                Err(error) => Look::Done(Err(self.cluster.failed("evict", &name, &error))),
+                Err(error) => Look::Done(Err(Error::failed("evict", &name, &error))),
             }
         });
         evicted.await.map_err(|timed_out| Error::of("evict", &name, timed_out))?

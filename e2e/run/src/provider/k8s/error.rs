@@ -55,6 +55,11 @@ impl Error {
         Self::Request { action, name: name.to_owned(), reason: reason.to_string() }
     }
 
+    /// A request that failed.
+    pub(crate) fn failed(action: &'static str, name: &str, error: &kube::Error) -> Self {
+        Self::of(action, name, reason(error))
+    }
+
     /// The first request, to a server that may not be there.
     pub(crate) fn answer(context: &str, server: &str, error: &kube::Error) -> Self {
         let reason = reason(error);

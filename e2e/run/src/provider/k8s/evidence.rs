@@ -19,8 +19,18 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{K8sPods, cluster::Cluster as Connection, error, network, nodes};
 
-/// What the cluster says, and its objects as they are, by the name of the file for each kind.
-pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, serde_json::Value>) {
+/// What a cluster says of itself and of a run.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    pub(crate) cluster: Cluster,
+    /// Its objects as they are, by the name of the file for each kind.
+    pub(crate) objects: BTreeMap<&'static str, serde_json::Value>,
+    /// The digest of each image that the pods run, by the image's name.
+    pub(crate) images: BTreeMap<String, String>,
+}
+
+/// Asks for everything.
+pub(super) async fn gather(pods: &K8sPods) -> Evidence {
     let connection = &pods.cluster;
     let mut reader = Reader { connection, missing: Vec::new(), raw: BTreeMap::new() };
     let nodes: Vec<ClusterNode> = reader.read(connection.all(), "nodes").await;
@@ -31,8 +41,8 @@ pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, s
     let endpoints: Vec<Endpoints> = reader.namespaced("endpoints").await;
     // They are not summed up, but a person may want to see them.
     let _: Vec<ReplicaSet> = reader.namespaced("replicasets").await;
-    let _: Vec<Pod> = reader.namespaced("pods").await;
     let _: Vec<Event> = reader.namespaced("events").await;
+    let images = images(&reader.namespaced("pods").await);
     if let Some((since, reason)) = pods.watch.lost() {
         reader.missing.push(format!("changes of pods for the last {}: {reason}", duration::human(since)));
     }
@@ -53,7 +63,13 @@ pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, s
         network,
         missing: reader.missing,
     };
-    (cluster, reader.raw)
+    Evidence { cluster, objects: reader.raw, images }
+}
+
+fn images(pods: &[Pod]) -> BTreeMap<String, String> {
+    let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref()).flatten();
+    let known = statuses.filter(|status| !status.image.is_empty() && !status.image_id.is_empty());
+    known.map(|status| (status.image.clone(), status.image_id.clone())).collect()
 }
 
 struct Reader<'a> {

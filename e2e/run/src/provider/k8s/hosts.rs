@@ -1,5 +1,5 @@
 //! Full names of Services: those of the manifests name the manifests' namespaces, for which the run's stands in a cluster. Main type:
-//! [`Hosts`].
+//! [`FullNames`].
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use serde_json::Value;
 
 /// The Services of the manifests, as `name.namespace.svc` names them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Hosts(Option<Regex>);
+pub(super) struct FullNames(Option<Regex>);
 
-impl Hosts {
+impl FullNames {
     pub(super) fn of(objects: &[Object]) -> Self {
         let is_service = |object: &&Object| object.kind == "Service" && object.json["apiVersion"] == "v1";
         let host = |object: &Object| format!(r"{}\.{}", regex::escape(&object.name), regex::escape(object.home()));
@@ -66,8 +66,8 @@ mod tests {
     use super::*;
     use crate::provider::testing::plan;
 
-    fn hosts(text: &str) -> Hosts {
-        Hosts::of(&plan(text).objects)
+    fn hosts(text: &str) -> FullNames {
+        FullNames::of(&plan(text).objects)
     }
 
     const SERVICES: &str = "{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {ports: [{port: 1}]}}\n---\n\
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn without_services_nothing_moves() {
         let mut object = json!({ "a": "db.default.svc" });
-        Hosts::default().move_to("e2e-1", &mut object);
+        FullNames::default().move_to("e2e-1", &mut object);
         assert_eq!(object, json!({ "a": "db.default.svc" }));
     }
 }

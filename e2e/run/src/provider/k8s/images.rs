@@ -6,12 +6,10 @@ use bollard::Docker;
 use e2e_plan::{ImageName, Object};
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Node;
-use tokio::{
-    io::AsyncWriteExt,
-    process::{Child, Command},
-};
+use tokio::{io::AsyncWriteExt, process::Command};
 
 use super::{error::Error, pod};
+use crate::lines::last_words;
 
 /// How the images of a local Docker engine become those of the cluster's nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,50 +120,24 @@ pub(crate) async fn bring(
     }
     match delivery {
         Delivery::SameEngine | Delivery::Pull => Ok(BTreeMap::new()),
-        Delivery::Copy(words) => copy(words, images).await.map(|()| BTreeMap::new()),
-        Delivery::Load(words) => load(engine, words, images).await.map(|()| BTreeMap::new()),
-        Delivery::Push(registry) => push(registry, images).await,
-    }
-}
-
-/// Runs a command that copies images by their names.
-async fn copy(words: &[String], images: &[String]) -> Result<(), Error> {
-    let words: Vec<String> = words.iter().chain(images).cloned().collect();
-    end(&words, start(&words, Stdio::null())?).await.map(drop)
-}
-
-/// Gives a command an archive of images.
-async fn load(engine: &Docker, words: &[String], images: &[String]) -> Result<(), Error> {
-    let failed = |reason: String| Error::Images { command: words.join(" "), reason };
-    let mut child = start(words, Stdio::piped())?;
-    let mut input = child.stdin.take().ok_or_else(|| failed("it has no standard input".to_owned()))?;
-    let names: Vec<&str> = images.iter().map(String::as_str).collect();
-    let mut archive = Box::pin(engine.export_images(&names));
-    let fed = async {
-        while let Some(chunk) = archive.next().await {
-            let chunk = chunk.map_err(|error| failed(error.to_string()))?;
-            if input.write_all(&chunk).await.is_err() {
-                // It has ended, and its own words say why.
-                break;
-            }
+        Delivery::Copy(words) => {
+            let words: Vec<String> = words.iter().chain(images).cloned().collect();
+            run(&words, engine, &[]).await.map(|_| BTreeMap::new())
         }
-        drop(input);
-        Ok(())
-    };
-    let (fed, ended) = tokio::join!(fed, end(words, child));
-    ended?;
-    fed
+        Delivery::Load(words) => run(words, engine, images).await.map(|_| BTreeMap::new()),
+        Delivery::Push(registry) => push(registry, engine, images).await,
+    }
 }
 
 /// Tags images for a registry and pushes them, with the credentials of the `docker` command. Returns what nodes are to pull instead of
 /// each: that very image, by its digest.
-async fn push(registry: &str, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
+async fn push(registry: &str, engine: &Docker, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
     let mut pushed = BTreeMap::new();
     for image in images {
         let name = in_registry(registry, image);
         let docker = async |arguments: &[&str]| {
             let words: Vec<String> = ["docker"].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
-            end(&words, start(&words, Stdio::null())?).await
+            run(&words, engine, &[]).await
         };
         // The image may have that name already.
         let is_for_the_way = name != *image;
@@ -198,30 +170,39 @@ fn by_digest(name: &str, digests: &str) -> Option<String> {
     digests.lines().find(|line| line.split_once('@').is_some_and(|(of, _)| of == repository)).map(str::to_owned)
 }
 
-fn start(words: &[String], input: Stdio) -> Result<Child, Error> {
-    let failed = |reason: String| Error::Images { command: words.join(" "), reason };
-    let (program, arguments) = words.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => failed(format!("{program} is not installed here, or not in PATH")),
-        _ => failed(error.to_string()),
-    })
-}
-
 /// How long a command may take: gigabytes over a slow line.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Waits for a command, and returns what it wrote.
-async fn end(words: &[String], child: Child) -> Result<String, Error> {
+/// Runs a command, with an archive of images as its input if any are named, and returns what it wrote.
+async fn run(words: &[String], engine: &Docker, saved: &[String]) -> Result<String, Error> {
     let failed = |reason: String| Error::Images { command: words.join(" "), reason };
-    let ended = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
+    let (program, arguments) = words.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => failed(format!("{program} is not installed here, or not in PATH")),
+        _ => failed(error.to_string()),
+    })?;
+    let input = child.stdin.take().filter(|_| !saved.is_empty());
+    let names: Vec<&str> = saved.iter().map(String::as_str).collect();
+    let fed = async {
+        let Some(mut input) = input else { return Ok(()) };
+        let mut archive = Box::pin(engine.export_images(&names));
+        while let Some(chunk) = archive.next().await {
+            let chunk = chunk.map_err(|error| failed(error.to_string()))?;
+            if input.write_all(&chunk).await.is_err() {
+                // It has ended, and its own words say why.
+                break;
+            }
+        }
+        Ok(())
+    };
+    let (fed, ended) = tokio::join!(fed, tokio::time::timeout(LIMIT, child.wait_with_output()));
     let output = ended.map_err(|_| failed(format!("it did not end within {}", e2e_plan::duration::human(LIMIT))))?;
     let output = output.map_err(|error| failed(error.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(failed(said.lines().rfind(|line| !line.is_empty()).unwrap_or("no output").to_owned())),
+        true => fed.map(|()| String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(failed(last_words(&output))),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{agents::Starting, apply::apply, cluster::Cluster, error::Error, resolve::Resolved};
-use crate::provider::pods::PodSpec;
+use crate::provider::pods::{self, PodSpec};
 
 /// How long the pods that others wait for have a node's kubelet for themselves, if they do not start earlier.
 const HEAD_START: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ impl Installation {
     /// The hook that an object waits for.
     fn waits_for(&self, object: &Resolved, snapshot: &Snapshot) -> Option<&String> {
         let is_open = |hook: &&String| {
-            let mut pods = self.pods(hook);
+            let mut pods = pods::of_component(&self.specs, hook);
             !pods.all(|pod| snapshot.pod(&pod.name).is_some_and(PodReport::is_completed))
         };
         self.component(object)?.after.iter().find(is_open)
@@ -94,15 +94,12 @@ impl Installation {
         self.component(object).is_some_and(|one| one.depends_on.is_empty() && is_named(&one.name))
     }
 
-    fn pods(&self, component: &str) -> impl Iterator<Item = &PodSpec> {
-        self.specs.iter().filter(move |spec| spec.component.name == component)
-    }
-
     /// Until the pods of objects run. A kubelet starts all of its pods at the same time, and as slowly as the processors make it;
     /// what is on the way of all others comes first.
     async fn head_start(&self, objects: &[&Resolved]) {
         let components = objects.iter().filter_map(|object| object.component.as_deref());
-        let names: Vec<&str> = components.flat_map(|name| self.pods(name)).map(|spec| spec.name.as_str()).collect();
+        let names: Vec<&str> =
+            components.flat_map(|name| pods::of_component(&self.specs, name)).map(|spec| spec.name.as_str()).collect();
         let is_running = |container: &ContainerReport| container.status.state.is_running();
         let run = |snapshot: &Snapshot| {
             names.iter().filter_map(|name| snapshot.pod(name)).all(|pod| pod.containers.iter().all(is_running))

@@ -1,6 +1,6 @@
 //! Labels by which everybody sees what is a run's in a cluster. Main function: [`labels`].
 
-use crate::provider::owner::{OWNER, Owner, RUN};
+use crate::provider::owner::owner_labels;
 
 /// Label that says which program looks after an object
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
@@ -12,9 +12,4 @@ pub(super) const MANAGER: &str = "e2e";
 pub(super) fn labels(run_id: &str) -> [(String, String); 3] {
     let [run, owner] = owner_labels(run_id);
     [(MANAGED_BY.to_owned(), MANAGER.to_owned()), run, owner]
-}
-
-/// Labels of what this run has a hand in, and has not made.
-pub(super) fn owner_labels(run_id: &str) -> [(String, String); 2] {
-    [(RUN.to_owned(), run_id.to_owned()), (OWNER.to_owned(), Owner::this_process().to_string())]
 }

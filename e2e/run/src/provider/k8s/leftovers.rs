@@ -67,7 +67,7 @@ async fn remove_all(cluster: &Cluster, labels: &str, unwanted: impl Fn(&Namespac
     let api = cluster.all::<Namespace>();
     let labelled = ListParams::default().labels(labels);
     let list = api.list(&labelled).await;
-    let list = list.map_err(|error| cluster.failed("list the namespaces labelled", labels, &error))?;
+    let list = list.map_err(|error| Error::failed("list the namespaces labelled", labels, &error))?;
     let unwanted = list.items.iter().filter(|namespace| unwanted(namespace));
     let removed = join_all(unwanted.map(|namespace| delete(cluster, &namespace.metadata))).await;
     let count = removed.len();
@@ -79,7 +79,7 @@ async fn remove_all(cluster: &Cluster, labels: &str, unwanted: impl Fn(&Namespac
 pub(crate) async fn remove(cluster: &Cluster) -> Result<(), Error> {
     let Some(namespace) = cluster.made() else { return Ok(()) };
     delete(cluster, namespace).await?;
-    if cluster.wait { wait_until_gone(cluster, namespace.uid.as_deref()).await } else { Ok(()) }
+    if cluster.options.wait { wait_until_gone(cluster, namespace.uid.as_deref()).await } else { Ok(()) }
 }
 
 /// Deletes this very namespace, after what its run made outside of it. Another one of the same name has another uid.
@@ -92,7 +92,7 @@ async fn delete(cluster: &Cluster, namespace: &ObjectMeta) -> Result<(), Error> 
         Ok(_) => Ok(()),
         // Gone or going already, or another one has its name by now.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(cluster.failed("delete the namespace", name, &error)),
+        Err(error) => Err(Error::failed("delete the namespace", name, &error)),
     };
     wide_removed.and(removed)
 }

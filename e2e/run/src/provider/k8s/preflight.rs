@@ -219,7 +219,7 @@ async fn missing_permissions(cluster: &Cluster, needed: BTreeSet<Permission>) ->
         async move {
             let review = review(cluster, verb, &group, &resource, namespaced);
             let answer = reviews.create(&PostParams::default(), &review).await;
-            let answer = answer.map_err(|error| cluster.failed("say whether this user may", verb, &error))?;
+            let answer = answer.map_err(|error| Error::failed("say whether this user may", verb, &error))?;
             let allowed = answer.status.is_some_and(|status| status.allowed);
             Ok((!allowed).then(|| {
                 let resource = if group.is_empty() { resource.into_owned() } else { format!("{resource}.{group}") };

@@ -10,7 +10,7 @@ use super::cluster::Cluster;
 
 /// Whether an object is to be applied although it belongs to no namespace. The run's own namespace stands for those of the manifests.
 pub(super) fn is_wanted(cluster: &Cluster, object: &Object) -> bool {
-    cluster.cluster_scoped && object.kind != "Namespace"
+    cluster.options.cluster_scoped && object.kind != "Namespace"
 }
 
 /// An object outside of namespaces that means the run's namespace wherever it names one of the manifests'.

@@ -50,7 +50,7 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
         };
         let (resource, is_wide) = match served.get(&key).and_then(Option::as_ref) {
             Some((resource, Scope::Namespaced)) => (resource, false),
-            Some((resource, Scope::Cluster)) if cluster.cluster_scoped => (resource, true),
+            Some((resource, Scope::Cluster)) if cluster.options.cluster_scoped => (resource, true),
             Some((_, Scope::Cluster)) => {
                 leave_out("it belongs to the whole cluster");
                 continue;
@@ -79,7 +79,7 @@ async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Resul
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let gvk = GroupVersionKind::gvk(group, version, &object.kind);
     let failed =
-        |error: kube::Error| cluster.failed("say how it serves", &format!("{api_version} {}", object.kind), &error);
+        |error: kube::Error| Error::failed("say how it serves", &format!("{api_version} {}", object.kind), &error);
     let found = known(discovery::pinned_kind(&cluster.client, &gvk).await).map_err(failed)?;
     if let Some((resource, capabilities)) = found {
         return Ok(Some((resource, capabilities.scope)));

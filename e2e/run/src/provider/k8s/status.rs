@@ -37,7 +37,11 @@ pub(super) fn pod_report(
         ip: status.and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
         init_containers: declared.init_containers.iter().map(|spec| container(spec, init)).collect(),
         containers: declared.containers.iter().map(|spec| container(spec, main)).collect(),
-        events: events.iter().filter(|event| field_path(event).is_none()).map(|event| to_event(event, epoch)).collect(),
+        events: events
+            .iter()
+            .filter(|event| container_of(event).is_none())
+            .map(|event| to_event(event, epoch))
+            .collect(),
         ..PodReport::default()
     };
     report.sum_up();
@@ -145,13 +149,13 @@ fn termination(end: &v1::ContainerStateTerminated, epoch: Timestamp) -> Terminat
 }
 
 /// The container that an event is about, as in `spec.containers{app}`.
-fn field_path(event: &ClusterEvent) -> Option<&str> {
+fn container_of(event: &ClusterEvent) -> Option<&str> {
     let path = event.involved_object.field_path.as_deref()?;
     path.split_once('{')?.1.strip_suffix('}')
 }
 
 fn is_of(event: &ClusterEvent, container: &str) -> bool {
-    field_path(event) == Some(container)
+    container_of(event) == Some(container)
 }
 
 /// An event, with its times since `epoch`. A cluster writes them in two ways, by the version of the client.

@@ -22,7 +22,7 @@ impl K8sPods {
     /// The cluster does not take the Job, or it does not end.
     pub(crate) async fn trigger(&self, cron_job: &Object, name: &str) -> Result<Triggered, Error> {
         let jobs = self.cluster.own::<Job>();
-        let failed = |action| move |error: kube::Error| self.cluster.failed(action, &format!("Job/{name}"), &error);
+        let failed = |action| move |error: kube::Error| Error::failed(action, &format!("Job/{name}"), &error);
         let unreadable = |error| Error::of("read", &format!("CronJob/{}", cron_job.name), error);
         let object =
             Object { kind: "Job".to_owned(), name: name.to_owned(), json: job(cron_job, name), ..cron_job.clone() };

@@ -83,7 +83,10 @@ pub(super) async fn of_nodes(
     cluster: &Cluster,
     nodes: &BTreeSet<String>,
 ) -> (BTreeMap<String, Usage>, BTreeMap<String, Machine>) {
-    let summaries = nodes.iter().map(|node| of_node(cluster, node));
+    let summaries = nodes.iter().map(|node| async move {
+        let request = to_kubelet(node, "stats/summary?only_cpu_and_memory=true")?;
+        cluster.client.request::<Summary>(request).await.ok()
+    });
     let summaries = futures_util::future::join_all(summaries).await;
     let machine = |summary: &Summary| {
         let cpu = summary.node.cpu.as_ref()?;
@@ -98,11 +101,6 @@ pub(super) async fn of_nodes(
         }
     }
     (usage, machines)
-}
-
-async fn of_node(cluster: &Cluster, node: &str) -> Option<Summary> {
-    let request = to_kubelet(node, "stats/summary?only_cpu_and_memory=true")?;
-    cluster.client.request::<Summary>(request).await.ok()
 }
 
 /// A request that the API server passes on to a node's kubelet.
@@ -149,7 +147,9 @@ struct Counters {
 }
 
 async fn counters(cluster: &Cluster, nodes: &BTreeSet<String>) -> BTreeMap<String, Counters> {
-    let metrics = nodes.iter().map(|node| metrics_of_node(cluster, node));
+    let metrics = nodes
+        .iter()
+        .map(|node| async move { cluster.client.request_text(to_kubelet(node, "metrics/cadvisor")?).await.ok() });
     let mut all: BTreeMap<String, Counters> = BTreeMap::new();
     for text in futures_util::future::join_all(metrics).await.into_iter().flatten() {
         for (pod, of_container) in counters_in(&text, &cluster.namespace) {
@@ -159,10 +159,6 @@ async fn counters(cluster: &Cluster, nodes: &BTreeSet<String>) -> BTreeMap<Strin
         }
     }
     all
-}
-
-async fn metrics_of_node(cluster: &Cluster, node: &str) -> Option<String> {
-    cluster.client.request_text(to_kubelet(node, "metrics/cadvisor")?).await.ok()
 }
 
 /// What one node's metrics in Prometheus's text format say of the containers of a namespace's pods.

@@ -127,8 +127,8 @@ fn bind(service: &Service, named_by: &str) -> Result<(Ipv4Addr, Vec<(u16, tokio:
 
 /// Not in 127.0.0.0/16, where programs of this machine listen.
 fn random_address() -> Ipv4Addr {
-    let random = u32::from_str_radix(&e2e_report::run_dir::random_hex()[..6], 16).unwrap_or(0);
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 0, 0)) | random | 0x0001_0000)
+    let [_, b, c, d] = (e2e_report::run_dir::random() as u32).to_be_bytes();
+    Ipv4Addr::new(127, b | 1, c, d)
 }
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ use std::{
 use e2e_report::env_vars;
 
 use super::{FoundProgram, FoundPrograms, Program, ProgramError, Programs};
-use crate::provider::{Error, pods::PodSpec};
+use crate::{
+    lines::last_words,
+    provider::{Error, pods::PodSpec},
+};
 
 /// Finds the programs that replace the pods' images; builds or installs missing ones.
 pub(crate) async fn find_programs(
@@ -111,9 +114,5 @@ fn apt_get(arguments: &[&str]) -> Result<(), String> {
     let mut command = Command::new("apt-get");
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").process_group(0);
     let output = command.output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    Err(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output").to_owned())
+    if output.status.success() { Ok(()) } else { Err(last_words(&output)) }
 }

@@ -22,7 +22,7 @@ pub(super) struct Ports {
 impl Ports {
     pub(super) fn new() -> Self {
         // A start of its own for each run, so that two runs seldom look at the same ports.
-        let random = u16::from_str_radix(&e2e_report::run_dir::random_hex()[..4], 16).unwrap_or(0);
+        let random = e2e_report::run_dir::random() as u16;
         Self { next: RANGE.start + random % (RANGE.end - RANGE.start), left: RANGE.end - RANGE.start }
     }
 

@@ -7,7 +7,7 @@ use e2e_plan::{Component, Container, Plan, Service, Value, Warning, pod_keys, re
 use super::{Program, Programs, hosts::has_address};
 
 /// What the processes will find on this machine.
-pub(crate) struct Machine<'a> {
+pub(crate) struct ThisMachine<'a> {
     /// The directory of the runs, in which volumes are.
     pub(crate) runs: &'a Path,
     /// Whether the user of the processes has an entry in the system's list of users.
@@ -17,7 +17,7 @@ pub(crate) struct Machine<'a> {
 }
 
 /// The fields that do not come to what they would in a container, in the order of the plan.
-pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> Vec<Warning> {
+pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &ThisMachine<'_>) -> Vec<Warning> {
     let programs = own.over(Programs::builtin());
     let mut warnings = Vec::new();
     for component in plan.components.iter().chain(plan.cron_jobs.iter().map(|cron_job| &cron_job.job)) {
@@ -152,7 +152,12 @@ fn blanks(at: &ContainerPath<'_>, container: &Container, runs: &Path) -> Option<
 }
 
 /// PostgreSQL looks the name of its user up and ends without one.
-fn user(at: &ContainerPath<'_>, container: &Container, program: &Program, machine: &Machine<'_>) -> Option<Warning> {
+fn user(
+    at: &ContainerPath<'_>,
+    container: &Container,
+    program: &Program,
+    machine: &ThisMachine<'_>,
+) -> Option<Warning> {
     let needs_name = program.script.as_deref() == Some("builtin:postgres");
     (needs_name && !machine.user_is_known).then(|| {
         let reason = format!(
@@ -182,7 +187,7 @@ mod tests {
         let own: Programs =
             toml::from_str("[app]\nrun = ['app']\ncommands = ['migrate']\n[bare]\n[scripted]\nscript = 'run.sh'\n")
                 .expect("programs");
-        let machine = Machine { runs: Path::new(runs), user_is_known, lowest_port: 1024 };
+        let machine = ThisMachine { runs: Path::new(runs), user_is_known, lowest_port: 1024 };
         let field = |warning: Warning| (warning.path.replace("spec.template.spec.containers[db].", ""), warning.reason);
         unhonoured(&plan, &own, &machine).into_iter().map(field).collect()
     }
@@ -255,7 +260,7 @@ mod tests {
         let plan =
             plan(&deployment("web", "{ containers: [{ name: web, image: web, ports: [{ containerPort: 8000 }] }] }"));
         let own: Programs = toml::from_str(&format!("[web]\nrun = {run}\n")).expect("programs");
-        let machine = Machine { runs: Path::new("/runs"), user_is_known: true, lowest_port: 1024 };
+        let machine = ThisMachine { runs: Path::new("/runs"), user_is_known: true, lowest_port: 1024 };
         let warnings = unhonoured(&plan, &own, &machine);
         assert_eq!(warnings.len(), expected, "{warnings:?}");
         assert!(warnings.iter().all(|warning| warning.reason.contains("which is `{port:8000}` there")), "{warnings:?}");

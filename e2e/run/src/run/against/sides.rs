@@ -10,10 +10,10 @@ use e2e_plan::manifests::Sources;
 use e2e_report::{against::Version, run_dir};
 use serde_json::json;
 
-use super::Request;
+use super::AgainstOptions;
 use crate::{
     git,
-    image::target_directory,
+    image::cargo_target_directory,
     progress::Progress,
     run::{Error, Options, prepare},
 };
@@ -40,7 +40,11 @@ pub(super) fn lock(options: &Options) -> Result<fs::File, Error> {
 }
 
 /// Head, and base.
-pub(super) fn sides(options: &Options, request: &Request, progress: &Progress) -> Result<(Runnable, Runnable), Error> {
+pub(super) fn sides(
+    options: &Options,
+    request: &AgainstOptions,
+    progress: &Progress,
+) -> Result<(Runnable, Runnable), Error> {
     let state = git::state(&options.root);
     let working_tree = Version {
         name: "working tree".to_owned(),
@@ -96,7 +100,7 @@ fn moved(options: &Options, root: PathBuf) -> Options {
 /// names packages by their paths within the workspace.
 fn keep_builds_apart(one: &Path, other: &Path) -> Result<(), Error> {
     // A tree that cargo cannot read builds nothing, or its build says why.
-    match (target_directory(one), target_directory(other)) {
+    match (cargo_target_directory(one), cargo_target_directory(other)) {
         (Some(directory), Some(others)) if directory == others => Err(Error::SharedBuilds { directory }),
         _ => Ok(()),
     }
