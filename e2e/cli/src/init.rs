@@ -17,7 +17,7 @@ use e2e_plan::{ImageName, Plan, Pod, ProbeAction, manifests::Sources};
 use e2e_run::{CONFIG, Options, config::MANIFESTS, exit::ExitCode, planned};
 
 use self::dockerfiles::{Dockerfiles, Found};
-use crate::{directories::write, failure::BadInput};
+use crate::{directories::write, failure::bad_input};
 
 /// Write a commented .config/e2e.toml from the manifests.
 #[derive(Debug, clap::Args)]

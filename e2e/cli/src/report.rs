@@ -11,7 +11,7 @@ use e2e_report::{
 };
 use e2e_run::{Options, exit::ExitCode, load, progress::wants_colour, report_again};
 
-use crate::{directories::run_directory, failure::BadInput};
+use crate::{directories::run_directory, failure::bad_input, options::print_json};
 
 /// Rebuild a run's report from its evidence, or check it against the evidence.
 #[derive(Debug, clap::Args)]
