@@ -241,8 +241,9 @@ impl Reader<'_> {
 
     fn empty(&self, dir: &Path) -> Error {
         let below = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let mut below: Vec<String> = below
-            .filter(|path| path.is_dir() && yaml_files(path).is_ok_and(|files| !files.is_empty()))
+            .filter(|path| !is_hidden(path) && path.is_dir() && yaml_files(path).is_ok_and(|files| !files.is_empty()))
             .map(|path| self.shown(&path).display().to_string())
             .collect();
         below.sort();

@@ -63,6 +63,12 @@ fn first_in_circle(components: &[Component]) -> usize {
     components.iter().position(is_in_circle).unwrap_or(0)
 }
 
+/// Whether a text reads the variable with a Service's address that Kubernetes sets in pods.
+fn names_link(text: &str, service: &Service) -> bool {
+    let variable = format!("{}_SERVICE_HOST", service.name.to_uppercase().replace('-', "_"));
+    text.match_indices(&variable).any(|(at, _)| text[..at].ends_with(['$', '{', '(']))
+}
+
 /// The components whose Services a component names.
 fn dependencies(component: &Component, components: &[Component], services: &[Service]) -> BTreeSet<String> {
     // A Job that reads the whole ConfigMap of an application does not call the application for it.
@@ -72,6 +78,10 @@ fn dependencies(component: &Component, components: &[Component], services: &[Ser
     };
     let mut found = BTreeSet::new();
     for (key, text) in texts(&component.pod) {
+        let links =
+            services.iter().filter(|service| service.namespace == component.namespace && names_link(text, service));
+        let linked = links.flat_map(|service| &service.components);
+        found.extend(linked.filter(|name| **name != component.name && !is_shared(name, (key, text))).cloned());
         for mention in mentions(key, text, (&component.namespace, services)) {
             let is_needed = |name: &&String| **name != component.name && !is_shared(name, (key, text));
             found.extend(mention.service.components.iter().filter(is_needed).cloned());
@@ -85,16 +95,17 @@ fn dependencies(component: &Component, components: &[Component], services: &[Ser
 fn wait_for_jobs(components: &mut [Component], objects: &[Document]) {
     let needs: BTreeMap<String, Vec<String>> =
         components.iter().map(|component| (component.name.clone(), component.depends_on.clone())).collect();
-    let is_first = |job: &Component| {
+    let is_of = |job: &Component, is_such: fn(&Document) -> bool| {
         let is_its = |object: &&Document| {
             object.source == job.source && object.kind == job.kind && job.name.starts_with(&object.name)
         };
-        objects.iter().filter(is_its).any(release::is_pre_sync)
+        objects.iter().filter(is_its).any(is_such)
     };
     let jobs: Vec<(String, Vec<String>, bool)> = components
         .iter()
         .filter(|component| component.kind == "Job" && component.replicas > 0 && component.hook.is_none())
-        .map(|job| (job.name.clone(), job.depends_on.clone(), is_first(job)))
+        .filter(|job| !is_of(job, release::is_made_later))
+        .map(|job| (job.name.clone(), job.depends_on.clone(), is_of(job, release::is_pre_sync)))
         .collect();
     for component in components.iter_mut().filter(|component| component.kind != "Job") {
         for (job, prepared, is_first) in &jobs {

@@ -24,7 +24,9 @@ pub const HOST_KEYS: &[&str] = &[
     "hosts",
     "hostname",
     "addr",
+    "addrs",
     "address",
+    "addresses",
     "url",
     "uri",
     "server",
@@ -37,6 +39,8 @@ pub const HOST_KEYS: &[&str] = &[
     "brokers",
     "connect",
     "nodes",
+    "seeds",
+    "connection_string",
 ];
 
 /// What stands in the name of a list of callers.
@@ -125,7 +129,8 @@ fn mention<'a>(
     (service, services): (&'a Service, &'a [Service]),
 ) -> Option<Mention<'a>> {
     let host_start = start - pod_before(&text[..start], service);
-    let before = &text[..host_start];
+    // `${NAME:-host}` has a default.
+    let before = text[..host_start].strip_suffix(":-").unwrap_or(&text[..host_start]);
     if before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$')) {
         return None;
     }
@@ -139,10 +144,16 @@ fn mention<'a>(
     if line.trim_start().starts_with('#') || is_callers_line(line) || is_user(after) {
         return None;
     }
-    let port = port(after).map(|(number, digits)| (number, end + digits.start..end + digits.end));
+    // The variable with the default ends before the port.
+    let (closed, rest) = after.strip_prefix('}').map_or((0, after), |rest| (1, rest));
+    let port = port(rest)
+        .map(|(number, digits)| (number, closed + digits.start..closed + digits.end))
+        .map(|(number, digits)| (number, end + digits.start..end + digits.end));
     let value_end = port.as_ref().map_or(end, |(_, digits)| digits.end);
     let own_port = port.as_ref().is_some_and(|(number, _)| service.ports.iter().any(|port| port.port == *number));
+    let is_qualified = text[host_end..end].split('.').nth(2) == Some("svc");
     let is_host = own_port
+        || is_qualified
         || before.ends_with("//")
         || before.ends_with('@')
         || is_value_of(key, before, &text[value_end..])

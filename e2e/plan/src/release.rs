@@ -29,10 +29,23 @@ pub enum Moment {
     PostInstall,
 }
 
+/// The annotation that says when Argo CD makes an object.
+pub(crate) const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
+
+fn sync_moments(object: &Document) -> impl Iterator<Item = &str> {
+    let hook = object.node.text_at(&["metadata", "annotations", ARGO_HOOK]);
+    hook.into_iter().flat_map(|hook| hook.split(',')).map(str::trim)
+}
+
 /// Whether Argo CD makes an object before the others.
 pub(crate) fn is_pre_sync(object: &Document) -> bool {
-    let hook = object.node.text_at(&["metadata", "annotations", "argocd.argoproj.io/hook"]);
-    hook.is_some_and(|hook| hook.split(',').any(|moment| moment.trim() == "PreSync"))
+    sync_moments(object).any(|moment| moment == "PreSync")
+}
+
+/// Whether Argo CD makes an object after the others, or only in another case, such as a failure.
+pub(crate) fn is_made_later(object: &Document) -> bool {
+    let mut moments = sync_moments(object).peekable();
+    moments.peek().is_some() && moments.all(|moment| !matches!(moment, "PreSync" | "Sync"))
 }
 
 /// What the annotations of an object say of hooks.

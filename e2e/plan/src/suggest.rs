@@ -47,7 +47,9 @@ pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| word.contains(|c: char| c.is_ascii_alphabetic()) && *word == word.to_uppercase())
         .any(|word| word.starts_with('_') && word.ends_with('_'));
-    (is_between("${", "}") || is_between("<", ">") || is_underlined).then_some(
+    let is_variable = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let has_variable = text.split('$').skip(1).any(is_variable);
+    (has_variable || is_between("${", "}") || is_between("<", ">") || is_underlined).then_some(
         "fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml",
     )
 }

@@ -156,8 +156,13 @@ fn broken_whole(rule: &Rule, node: &Node) -> Option<Wrong> {
         ),
         (Rule::Has(keys), Tree::Map(_)) => {
             let key = keys.iter().find(|key| is_missing(node, key))?;
-            let example = if *key == "pathType" { "Prefix".to_owned() } else { format!("<{}>", key.to_lowercase()) };
-            wrong(ErrorKind::Missing, format!("it has no {key}"), format!("add `{key}: {example}`"))
+            let example = match *key {
+                "pathType" => ": Prefix".to_owned(),
+                // A map or a list.
+                key if key.ends_with('s') || key.contains(char::is_uppercase) => String::new(),
+                key => format!(": <{key}>"),
+            };
+            wrong(ErrorKind::Missing, format!("it has no {key}"), format!("add `{key}{example}`"))
         }
         (Rule::One(keys), Tree::Map(_)) if keys.iter().filter(|key| !is_missing(node, key)).count() != 1 => {
             let kind = if keys.iter().all(|key| is_missing(node, key)) { ErrorKind::Missing } else { ErrorKind::Value };

@@ -220,7 +220,9 @@ impl Walk<'_> {
     fn annotations(&mut self, node: &Node, path: &FieldPath) {
         let (own, others): (Vec<_>, Vec<_>) =
             node.entries().iter().partition(|entry| entry.key.starts_with(stores::OWN_PREFIX));
-        let is_read = |key: &&str| !table::DESCRIBING.contains(key) && !key.starts_with(release::PREFIX);
+        let orders = |key: &str| key == release::ARGO_HOOK && release::is_pre_sync(self.object);
+        let is_read =
+            |key: &&str| !table::DESCRIBING.contains(key) && !key.starts_with(release::PREFIX) && !orders(key);
         let keys: Vec<&str> = others.iter().map(|entry| entry.key.as_str()).filter(is_read).collect();
         if !keys.is_empty() {
             let text = format!("only a cluster reads them: {}", keys.join(", "));
@@ -239,6 +241,7 @@ impl Walk<'_> {
             table::Unless::Bool(value) => !matches!(node.tree, Tree::Bool(own) if own == value),
             table::Unless::UserIsSet => matches!(node.tree, Tree::Bool(true)) && !user_is_set(self.object),
             table::Unless::InMemory => !is_in_memory(self.object, path),
+            table::Unless::AllAtOnce => !is_all_at_once(self.object, path, node),
         }
     }
 
@@ -255,6 +258,16 @@ fn is_prefix(pattern: &str) -> bool {
     matches!(pattern, "spec" | "spec.template")
         || HONOURED.iter().any(|other| below(other))
         || RULES.iter().any(|rule| below(rule.path))
+}
+
+/// Whether a Job's parallelism leaves none of its pods for later.
+fn is_all_at_once(job: &Document, path: &FieldPath, parallelism: &Node) -> bool {
+    let spec = path.parent().and_then(|parent| job.node.find_path(&parent));
+    let number = |node: &Node| match node.tree {
+        Tree::Int(number) => Some(number),
+        _ => None,
+    };
+    spec.and_then(|spec| number(spec.get("completions")?)) <= number(parallelism)
 }
 
 /// Whether a field of an emptyDir stands beside `medium: Memory`.

@@ -73,7 +73,10 @@ impl Found {
         let refused = self.refused.iter().map(|fault| format!("Left out {fault}."));
         let elsewhere = match &self.elsewhere[..] {
             [] => None,
-            elsewhere => Some(format!("Does not include the manifests in {}.", elsewhere.join(", "))),
+            elsewhere => {
+                let named = elsewhere.iter().map(|path| if path == "." { "the root" } else { path.as_str() });
+                Some(format!("Does not include the manifests in {}.", named.collect::<Vec<_>>().join(", ")))
+            }
         };
         refused.chain(elsewhere).collect()
     }

@@ -100,7 +100,8 @@ fn asked(action: &ProbeAction) -> String {
 /// The word of a path that says that the answer depends on others.
 fn dependency(action: &ProbeAction) -> Option<&'static str> {
     let ProbeAction::HttpGet { path, .. } = action else { return None };
-    let path = path.to_lowercase();
+    // A query has data.
+    let path = path.split('?').next()?.to_lowercase();
     let words: Vec<&str> = path.split(|letter: char| !letter.is_ascii_alphanumeric()).collect();
     DEPENDENT.into_iter().find(|word| words.contains(word))
 }

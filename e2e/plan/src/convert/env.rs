@@ -42,7 +42,10 @@ fn one(
     container: &K8sContainer,
     variable: &K8sEnvVar,
 ) -> Result<Option<EnvVar>, Error> {
-    if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
+    if variable.name.is_empty() {
+        return Err(cursor.fail(ErrorKind::Missing, "the variable has no name", "add `name`"));
+    }
+    if variable.name.contains(['=', '\0']) {
         let message = format!("`{}` is not a variable's name", variable.name.escape_default());
         return Err(cursor.key("name").fail(ErrorKind::Value, message, "write a name without `=`"));
     }

@@ -162,6 +162,10 @@ pub(crate) fn ports_shown<'a>(ports: impl Iterator<Item = (i32, Option<&'a str>)
 /// A port in the range that exists.
 pub(crate) fn port_number(cursor: &Cursor<'_>, value: i32) -> Result<u16, Error> {
     u16::try_from(value).ok().filter(|number| *number > 0).ok_or_else(|| {
-        cursor.fail(ErrorKind::Value, format!("port {value} does not exist"), "write a number from 1 to 65535")
+        let message = match value {
+            0 => "the port is missing or 0".to_owned(),
+            _ => format!("port {value} does not exist"),
+        };
+        cursor.fail(ErrorKind::Value, message, "write a number from 1 to 65535")
     })
 }

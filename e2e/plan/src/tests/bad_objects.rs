@@ -243,7 +243,7 @@ const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
 #[case::service_port_range(
     "port: 80,",
     "port: 0,",
-    "app.yaml:50:20, document 2: Service/backend: spec.ports[http].port: port 0 does not exist; write a number from 1 to 65535"
+    "app.yaml:50:20, document 2: Service/backend: spec.ports[http].port: the port is missing or 0; write a number from 1 to 65535"
 )]
 #[case::no_name(
     "    - {name: http, port: 80",

@@ -85,7 +85,7 @@ fn assert_rule(refused: &str, message: &str, taken: &str) {
     "pod",
     "topologySpreadConstraints: [{maxSkew: 1, whenUnsatisfiable: DoNotSchedule}]",
     "topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]",
-    "spec.template.spec.topologySpreadConstraints[0]: it has no topologyKey; add `topologyKey: <topologykey>`"
+    "spec.template.spec.topologySpreadConstraints[0]: it has no topologyKey; add `topologyKey`"
 )]
 #[case::affinity(
     "pod",
@@ -200,12 +200,12 @@ fn of_selectors(#[case] refused: &str, #[case] taken: &str, #[case] wish: &str) 
 #[case::disk(
     "awsElasticBlockStore: {fsType: ext4}",
     "awsElasticBlockStore: {volumeID: a}",
-    "volumes[tmp].awsElasticBlockStore: it has no volumeID; add `volumeID: <volumeid>`"
+    "volumes[tmp].awsElasticBlockStore: it has no volumeID; add `volumeID`"
 )]
 #[case::share(
     "azureFile: {shareName: a}",
     "azureFile: {shareName: a, secretName: b}",
-    "volumes[tmp].azureFile: it has no secretName; add `secretName: <secretname>`"
+    "volumes[tmp].azureFile: it has no secretName; add `secretName`"
 )]
 #[case::channel(
     "fc: {fsType: ext4}",

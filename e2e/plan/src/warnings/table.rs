@@ -95,6 +95,8 @@ pub(super) enum Unless {
     /// Every container has a `runAsUser`.
     UserIsSet,
     InMemory,
+    /// As many pods at once as the Job has in all.
+    AllAtOnce,
 }
 
 /// A rule for the two targets without a cluster.
@@ -144,7 +146,7 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("spec.activeDeadlineSeconds", "the pods have no time limit"),
     without_cluster("spec.completionMode", "the pods get no completion index").unless(Unless::Text(&["NonIndexed"])),
     without_cluster("spec.minReadySeconds", NO_ROLLOUT),
-    without_cluster("spec.parallelism", "all pods start together"),
+    without_cluster("spec.parallelism", "all pods start together").unless(Unless::AllAtOnce),
     without_cluster("spec.paused", NO_ROLLOUT),
     without_cluster("spec.podManagementPolicy", NO_ROLLOUT).unless(Unless::Text(&["Parallel"])),
     without_cluster("spec.progressDeadlineSeconds", NO_ROLLOUT),

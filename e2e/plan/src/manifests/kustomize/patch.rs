@@ -88,7 +88,9 @@ impl Builder<'_> {
             (None, Some(text)) => {
                 let number = at.index.unwrap_or_default() + 1;
                 let file = format!("{} (patch {number})", at.kustomization.node.place.file.display());
-                (file.into(), text.clone())
+                // kustomize trims such a text, and with it the end of a block that stands last.
+                let text = if at.key == "patches" { text.trim() } else { text };
+                (file.into(), text.to_owned())
             }
             _ => {
                 let message = "a patch has not exactly one of `path` and `patch`";

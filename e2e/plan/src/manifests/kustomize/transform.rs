@@ -211,6 +211,7 @@ fn set_images(node: &mut Node, pattern: &Regex, image: &Image) {
                 let names = containers.iter_mut().filter_map(|container| container.get_mut("image"));
                 names.for_each(|name| set_image(name, pattern, image));
             }
+            ("containers" | "initContainers", empty @ Tree::Null) => *empty = Tree::List(Vec::new()),
             _ => set_images(&mut entry.node, pattern, image),
         }),
         Tree::List(items) => items.iter_mut().for_each(|item| set_images(item, pattern, image)),

@@ -71,7 +71,7 @@ const TARGET: &str = "scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, na
     "Service",
     "{type: ExternalName, externalName: a.b, ports: [{port: 0}]}",
     "{type: ExternalName, externalName: a.b, ports: [{port: 80}]}",
-    "spec.ports[0].port: port 0 does not exist; write a number from 1 to 65535"
+    "spec.ports[0].port: the port is missing or 0; write a number from 1 to 65535"
 )]
 #[case::node_port(
     "v1",
@@ -127,7 +127,7 @@ const TARGET: &str = "scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, na
     "PersistentVolume",
     "{accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, csi: {driver: a}}",
     "{accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, csi: {driver: a, volumeHandle: b}}",
-    "spec.csi: it has no volumeHandle; add `volumeHandle: <volumehandle>`"
+    "spec.csi: it has no volumeHandle; add `volumeHandle`"
 )]
 #[case::older_autoscaler("autoscaling/v1", "HorizontalPodAutoscaler",
     &format!("{{{TARGET}, maxReplicas: '3'}}"), &format!("{{{TARGET}, maxReplicas: 3}}"),

@@ -147,7 +147,7 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
     "EndpointSlice",
     "endpoints: []",
     "addressType: IPv4\nendpoints: []",
-    "EndpointSlice/x: it has no addressType; add `addressType: <addresstype>`"
+    "EndpointSlice/x: it has no addressType; add `addressType`"
 )]
 #[case::rights_beyond_objects(
     RBAC,
