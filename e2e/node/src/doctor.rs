@@ -53,7 +53,7 @@ use e2e_kubelet::{
 };
 use e2e_plan::{Probe, ProbeKind};
 use lab::Lab;
-use secrets::{Values, observation_without_secrets, without_secrets};
+use secrets::Values;
 
 use crate::probe::{Profile, Target};
 
@@ -116,11 +116,11 @@ pub struct WorkingRequest {
     pub headers: Vec<(String, String)>,
 }
 
-/// Sends the probe and, if it fails, searches for the cause: at most 14 different requests within four times the probe's timeout.
+/// Sends the probe and, if it fails, searches for the cause: at most 15 different requests within four times the probe's timeout.
 pub async fn diagnose(case: &Case, target: &Target, profile: &Profile) -> Diagnosis {
     match Lab::new(case, target, profile).await {
         Ok(lab) => examine(lab).await,
-        Err(observation) => concluded(*observation, None, None, Vec::new()),
+        Err(observation) => concluded(case, *observation, None, None, Vec::new()),
     }
 }
 
@@ -139,16 +139,10 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
         (found, fix) = (None, None);
     }
     let (port, remark) = (lab.port(), lab.remark.take());
-    // An app may repeat what it was sent.
-    let values = Values::of(case);
-    let mut trials = lab.into_trials();
-    for trial in &mut trials {
-        trial.summary = values.hidden(&trial.summary);
-    }
-    let diagnosis = concluded(values.hidden_in(observation), found, fix, trials);
+    let diagnosis = concluded(case, observation, found, fix, lab.into_trials());
     if let (Some((explanation, summary)), None) = (remark, diagnosis.cause) {
         let fix = Some(Fix::advice(summary));
-        let explanation = without_secrets(&values.hidden(&explanation));
+        let explanation = Values::of(case).hidden(&explanation);
         return Diagnosis { explanation, fix, ..diagnosis };
     }
     let nobody = diagnosis.cause.is_none() && diagnosis.observation.kind == Kind::Refused;
@@ -208,9 +202,9 @@ impl Claim {
 
 /// What one observation says by itself.
 #[cfg(test)]
-fn of_observation(observation: Observation) -> Diagnosis {
+fn of_observation(case: &Case, observation: Observation) -> Diagnosis {
     let trial = tried(lab::PROBE, &observation);
-    concluded(observation, None, None, vec![trial])
+    concluded(case, observation, None, None, vec![trial])
 }
 
 /// A request that was sent once.
@@ -227,7 +221,15 @@ fn tried(change: impl Into<String>, observation: &Observation) -> Trial {
 }
 
 /// The result of a search, without secrets.
-fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, mut evidence: Vec<Trial>) -> Diagnosis {
+fn concluded(
+    case: &Case,
+    observation: Observation,
+    found: Option<Found>,
+    fix: Option<Fix>,
+    mut evidence: Vec<Trial>,
+) -> Diagnosis {
+    // An app may repeat what it was sent.
+    let values = Values::of(case);
     let requests = count(evidence.len());
     let verdict = if observation.success() { Verdict::Success } else { Verdict::Failure };
     let fix = fix.or_else(|| found.is_none().then(|| fix::of_nothing(&observation, &evidence)).flatten());
@@ -236,13 +238,12 @@ fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, m
         None => (None, None, false, words::of_nothing(&observation, &evidence)),
     };
     for trial in &mut evidence {
-        trial.change = without_secrets(&trial.change);
-        trial.summary = without_secrets(&trial.summary);
+        trial.change = values.hidden(&trial.change);
+        trial.summary = values.hidden(&trial.summary);
     }
-    let flip =
-        flip.map(|Flip { axis, from, to }| Flip { axis, from: without_secrets(&from), to: without_secrets(&to) });
-    let explanation = without_secrets(&explanation);
-    let observation = observation_without_secrets(observation);
+    let flip = flip.map(|Flip { axis, from, to }| Flip { axis, from: values.hidden(&from), to: values.hidden(&to) });
+    let explanation = values.hidden(&explanation);
+    let observation = values.hidden_in(observation);
     let confidence = match (cause, confirmed) {
         (None, _) => Confidence::None,
         (Some(_), true) => Confidence::Proven,

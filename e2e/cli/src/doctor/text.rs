@@ -33,7 +33,9 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
         let _ = writeln!(text, "kubelet warning: {}", shortened(warning.trim_end()));
     }
     if let Some(Flip { axis, from, to }) = flip {
-        let _ = writeln!(text, "change: {axis}, from `{}` to `{}`", shortened(from), shortened(to));
+        let named =
+            |value: &str| if value.is_empty() { "nothing".to_owned() } else { format!("`{}`", shortened(value)) };
+        let _ = writeln!(text, "change: {axis}, from {} to {}", named(from), named(to));
     }
     if let Some((fix, patch)) = fix.as_ref().and_then(|fix| Some((fix, fix.patch.as_ref()?))) {
         let checked = match fix.verified {

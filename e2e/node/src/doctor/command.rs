@@ -45,7 +45,13 @@ const IDLE: [&str; 9] = ["true", "echo", "printf", "sleep", "date", "hostname", 
 pub async fn diagnose_command<R: Runtime>(case: &Case, runtime: &R, profile: &Profile, pod: &str) -> Diagnosis {
     let ProbeAction::Exec { command } = &case.probe.action else {
         let text = "not an exec probe";
-        return concluded(Observation::new(Verdict::NotMeasured, Kind::Unsupported, text), None, None, Vec::new());
+        return concluded(
+            case,
+            Observation::new(Verdict::NotMeasured, Kind::Unsupported, text),
+            None,
+            None,
+            Vec::new(),
+        );
     };
     let mut bench = Bench { case, runtime, profile, pod, command, trials: Vec::new(), coin: coin() };
     let first = bench.run(PROBE, command.clone(), case.probe.timeout).await;
@@ -57,15 +63,15 @@ pub async fn diagnose_command<R: Runtime>(case: &Case, runtime: &R, profile: &Pr
     };
     let trials = bench.trials;
     match seen {
-        Seen::Nothing => concluded(first, None, None, trials),
+        Seen::Nothing => concluded(case, first, None, None, trials),
         Seen::Remark(explanation, advice) => {
-            Diagnosis { explanation, ..concluded(first, None, advice.map(Fix::advice), trials) }
+            Diagnosis { explanation, ..concluded(case, first, None, advice.map(Fix::advice), trials) }
         }
         Seen::Cause(found) => {
             // The patch is the change that was proved.
             let verified = (found.confirmed && !found.changes.is_empty()).then_some(true);
             let fix = Fix { verified, ..fix::of(case, &found) };
-            concluded(first, Some(found), Some(fix), trials)
+            concluded(case, first, Some(found), Some(fix), trials)
         }
     }
 }

@@ -348,6 +348,7 @@ pub(super) fn named(axis: Axis, value: &str) -> String {
         (Axis::Accept, _) => format!("Accept {shown}"),
         (Axis::Host, _) => format!("Host {shown}"),
         (Axis::Path, _) => format!("the path {shown}"),
+        (Axis::Connection, "") => "no Connection".to_owned(),
         (_, "") => "none of these headers".to_owned(),
         (_, _) => format!("`{shown}`"),
     }

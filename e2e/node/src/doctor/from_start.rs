@@ -51,7 +51,7 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
     }
     // Later failures do not concern the start.
     let until_started = (SUCCESSES..=answers.len()).map(|end| &answers[..end]).find(|answers| has_started(answers));
-    let Some(answers) = until_started else { return not_yet(now, answers) };
+    let Some(answers) = until_started else { return not_yet(case, now, answers) };
     // The time before the final successes.
     let Some(last) = answers.iter().rposition(|(_, answer)| !answer.success()) else {
         let explanation = "it succeeds from the container's start".to_owned();
@@ -89,11 +89,11 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
         changes: vec![Change::Startup(USUAL_START.max(first * 2))],
     };
     let fix = Some(fix::of(case, &found));
-    Diagnosis { requests, ..concluded(last_failure.clone(), Some(found), fix, evidence) }
+    Diagnosis { requests, ..concluded(case, last_failure.clone(), Some(found), fix, evidence) }
 }
 
 /// A start without an observed end supports no conclusion.
-fn not_yet(now: Diagnosis, answers: &[(Duration, Observation)]) -> Diagnosis {
+fn not_yet(case: &Case, now: Diagnosis, answers: &[(Duration, Observation)]) -> Diagnosis {
     let Some((asked_for, last)) = answers.last() else { return now };
     let explanation = format!(
         "it did not succeed for {} within {} of a new start; give --from-start a longer limit",
@@ -102,7 +102,7 @@ fn not_yet(now: Diagnosis, answers: &[(Duration, Observation)]) -> Diagnosis {
     );
     let requests = count(answers.len());
     let observation = if last.success() { now.observation } else { last.clone() };
-    Diagnosis { explanation, requests, ..concluded(observation, None, None, turns(answers)) }
+    Diagnosis { explanation, requests, ..concluded(case, observation, None, None, turns(answers)) }
 }
 
 /// The answers that differ from the previous one: a start of a minute gives hundreds of equal refusals.
@@ -219,6 +219,9 @@ mod tests {
     }
 
     fn succeeds() -> Diagnosis {
-        crate::doctor::of_observation(Observation::new(Verdict::Success, Kind::Response, ""))
+        crate::doctor::of_observation(
+            &case(&[], Duration::from_secs(1)),
+            Observation::new(Verdict::Success, Kind::Response, ""),
+        )
     }
 }

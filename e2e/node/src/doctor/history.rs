@@ -42,7 +42,7 @@ pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diag
     let change = "the last failed probe of the run";
     evidence.extend(report.last_failure.as_ref().map(|last| tried(change, last)));
     let fix = Some(fix::of(case, &found));
-    concluded(now.observation, Some(found), fix, evidence)
+    concluded(case, now.observation, Some(found), fix, evidence)
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
             true => observed(Verdict::Success, Kind::Response),
             false => observed(Verdict::Failure, Kind::Refused),
         };
-        let found = with_history(&case, crate::doctor::of_observation(now), &seen);
+        let found = with_history(&case, crate::doctor::of_observation(&case, now), &seen);
         assert_eq!((found.success(), found.cause), (succeeds, explanation.map(|_| Cause::NotStarted)), "{found:#?}");
         if let Some(explanation) = explanation {
             assert!(found.explanation.contains(explanation), "{}", found.explanation);

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The maximum number of different requests for one probe; repeats do not count.
-const MAX_REQUESTS: usize = 14;
+const MAX_REQUESTS: usize = 15;
 /// The additional budget for `--works`.
 const MAX_OF_WORKS: usize = 14;
 /// The name of the unchanged probe.

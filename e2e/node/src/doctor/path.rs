@@ -10,6 +10,7 @@ use super::{
     Claim, Found,
     fix::Change,
     lab::{Experiment, Lab},
+    quota::strangers,
 };
 use crate::{
     probe::Prepared,
@@ -22,8 +23,8 @@ fn usual(which: ProbeKind) -> [&'static str; 3] {
     [own, "/healthz", "/health"]
 }
 
-/// The maximum number of other paths: those of the pod's other probes, the path spelt as it may be meant, with or without its trailing
-/// slash, the customary ones.
+/// The maximum number of other paths: the path spelt as it may be meant, with or without its trailing slash, the customary ones, those of the
+/// pod's other probes.
 const OTHER_PATHS: usize = 5;
 
 /// A path that no app serves: a success here means that the port answers everything.
@@ -107,9 +108,10 @@ impl Lab<'_> {
         }
     }
 
-    /// The request with a query that no app knows, unless that succeeds too: then it is not for what the query says.
+    /// Requests with queries that no app knows, unless one succeeds too: then it is not for what the query says.
     pub(super) async fn refused_with_another_query(&mut self, prepared: &Prepared, like: &str) -> Option<Experiment> {
-        let experiment = of_this_path(prepared, &with_unlisted_query(like));
+        let unlisted = with_target(prepared, &with_unlisted_query(like));
+        let experiment = strangers(Axis::Path, "the probe with unknown queries", &unlisted);
         (!self.ask(experiment.clone()).await?.answered()).then_some(experiment)
     }
 
@@ -123,7 +125,9 @@ impl Lab<'_> {
         let known = self.case.known.paths.iter().map(|path| escape_target(path));
         let usual = usual(self.case.which).map(str::to_owned);
         let spelt = [tidied(&target), without_parameters(&target), unescaped(&target), toggled];
-        let mut candidates: Vec<String> = known.chain(spelt).chain(usual).collect();
+        // What another probe asks says less: it may be a page of the server in front of the app.
+        let known: Vec<String> = known.collect();
+        let mut candidates: Vec<String> = spelt.into_iter().chain(usual).chain(known.iter().cloned()).collect();
         let mut seen = std::collections::BTreeSet::from([target.clone(), String::new()]);
         candidates.retain(|candidate| seen.insert(candidate.clone()));
         for candidate in candidates.into_iter().take(OTHER_PATHS) {
@@ -136,9 +140,13 @@ impl Lab<'_> {
             if self.ask(unserved.clone()).await?.answered() {
                 return None;
             }
-            let explanation = format!("the app does not serve GET {target}, but serves GET {candidate}");
+            let is_of_another_probe = known.contains(&candidate);
+            let whose = if is_of_another_probe { ", which another probe asks for" } else { "" };
+            let explanation = format!("the app does not serve GET {target}, but serves GET {candidate}{whose}");
             let flip = Flip::new(Axis::Path, target, &candidate);
-            let found = Found::of_flip(Cause::MethodOrPath, flip, explanation, vec![Change::Path(candidate)]);
+            // Two probes with one path ask the same, which only the author can want.
+            let changes = Vec::from_iter((!is_of_another_probe).then_some(Change::Path(candidate)));
+            let found = Found::of_flip(Cause::MethodOrPath, flip, explanation, changes);
             return self.prove(Claim { fails: vec![unserved], ..Claim::of(found, experiment) }).await;
         }
         None
@@ -269,7 +277,7 @@ pub(super) fn is_odd(target: &str) -> bool {
 }
 
 /// The same path with a query of the same form that no app knows.
-fn with_unlisted_query(target: &str) -> String {
+pub(super) fn with_unlisted_query(target: &str) -> String {
     let (path, query) = split(target);
     let unlisted = if query.contains('=') { "unlisted=1" } else { "unlisted" };
     format!("{path}?{unlisted}")

@@ -107,7 +107,7 @@ where
     };
     let fix = fix::of(case, &found);
     let evidence = vec![tried(lab::PROBE, &observation), rounds];
-    Some(concluded(observation, Some(found), Some(fix), evidence))
+    Some(concluded(case, observation, Some(found), Some(fix), evidence))
 }
 
 /// Waits for a moment at which the pool is used up and has no more waiting callers than usual.

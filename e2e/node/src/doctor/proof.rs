@@ -29,10 +29,7 @@ const AT_ONCE: usize = 64;
 /// Observations of a request with different outcomes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Wavering {
-    pub(super) change: String,
     pub(super) pattern: Pattern,
-    pub(super) sent: usize,
-    pub(super) failures: usize,
     /// The first failure.
     pub(super) failure: Observation,
 }
@@ -231,6 +228,14 @@ impl Lab<'_> {
         self.wavering.is_none()
     }
 
+    /// How often the request with different outcomes has failed so far.
+    pub(super) fn counted(&self) -> Option<String> {
+        let Tried { experiment, series, .. } = &self.tried[self.wavering?];
+        let (change, sent, failed) =
+            (&experiment.change, series.len(), series.iter().filter(|success| !**success).count());
+        Some(format!("{change} failed {failed} of {sent} times with nothing changed"))
+    }
+
     /// Repeats the request with different outcomes, if there is one, until a pattern shows.
     pub(super) async fn wavering(&mut self) -> Option<Wavering> {
         let index = self.wavering?;
@@ -239,12 +244,6 @@ impl Lab<'_> {
         let is_enough = |series: &[bool]| series.len() >= changed + SEEN || pattern(series) == Pattern::Wavers;
         self.repeat_until(index, is_enough).await;
         let tried = &self.tried[index];
-        Some(Wavering {
-            change: tried.experiment.change.clone(),
-            pattern: pattern(&tried.series),
-            sent: tried.series.len(),
-            failures: tried.series.len() - tried.succeeded(),
-            failure: tried.failure.clone()?,
-        })
+        Some(Wavering { pattern: pattern(&tried.series), failure: tried.failure.clone()? })
     }
 }

@@ -16,7 +16,7 @@ use super::{
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path, with_target, with_these},
     rounds::STARTED,
-    words::is_like_a_response,
+    words::{is_like_a_response, of_nothing},
 };
 use crate::{
     greeting,
@@ -66,7 +66,7 @@ impl Lab<'_> {
             return always.then(|| Found::of_everyone(Cause::ClientCertificateRequired, text));
         }
         if plain && (speaks_http2(observation) || answers.iter().any(speaks_http2)) {
-            return self.health(prepared).await;
+            return self.health(prepared, observation).await;
         }
         // Inside TLS the server chooses HTTP/2, and does not answer a GET.
         let picks_http2 = |answer: &Observation| answer.tls_ms.is_some() && answer.http2;
@@ -100,12 +100,12 @@ impl Lab<'_> {
     }
 
     /// The port speaks HTTP/2: asks gRPC's health service.
-    async fn health(&mut self, prepared: &Prepared) -> Option<Found> {
+    async fn health(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let route = Route { http2: true, ..prepared.route.clone() };
         let sends = Sends::Health { route, secured: false, authority: None };
         let experiment = Experiment::new("a grpc probe of the same port", sends);
         let health = self.ask(experiment.clone()).await?;
-        if health.kind != Kind::Health {
+        if health.kind != Kind::Health || self.answers_http(prepared, observation).await {
             return None;
         }
         let says = health.grpc.as_deref().unwrap_or_default();
@@ -128,6 +128,9 @@ impl Lab<'_> {
         // What repeats everything repeats a greeting too.
         let echoes = observation.body.starts_with("GET ");
         if let Some(spoke) = answer.spoke.filter(|_| !echoes) {
+            if self.answers_http(prepared, observation).await {
+                return None;
+            }
             let flip = Flip::new(Axis::Protocol, "HTTP", spoke.to_string());
             let text = explained(&spoke.to_string());
             let found = || Found::of_flip(Cause::NotHttp, flip.clone(), text.clone(), vec![Change::TcpSocket]);
@@ -145,6 +148,21 @@ impl Lab<'_> {
             let text = format!("the port does not speak HTTP: its answer begins with `{}`", cut(begins));
             Found::of_everyone(Cause::NotHttp, text)
         })
+    }
+
+    /// Whether the port answers HTTP after all, to another path in another way: it speaks several protocols, and the path is the reason.
+    async fn answers_http(&mut self, prepared: &Prepared, observation: &Observation) -> bool {
+        let Some(elsewhere) = self.ask(of_this_path(prepared, UNSERVED)).await else { return false };
+        let answers = elsewhere.status.is_some() && elsewhere.status != observation.status;
+        if answers {
+            let text = format!(
+                "{}, but another path gets {}: the port speaks HTTP as well as another protocol",
+                of_nothing(observation, &[]),
+                elsewhere.outcome()
+            );
+            self.remark = Some((text, "find out from the app's log why it does not answer this path"));
+        }
+        answers
     }
 
     /// Whether a server that refuses some connections, for example while it serves another, understands a greeting again and again.
@@ -185,7 +203,7 @@ impl Lab<'_> {
             return self.of_host(prepared, host, None).await;
         }
         if silence.iter().any(|answer| answer.spoke == Some(Protocol::Http2)) {
-            return self.health(prepared).await;
+            return self.health(prepared, in_time).await;
         }
         return_first!(self.refused_late(prepared.clone().into(), late));
         self.not_http(prepared, in_time).await

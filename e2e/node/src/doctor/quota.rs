@@ -13,7 +13,7 @@ use super::{
     Claim, Found,
     differences::{of_this_host, similar},
     lab::{Experiment, Lab, Sends},
-    path::{UNSERVED, of_this_path},
+    path::{UNSERVED, of_this_path, with_unlisted_query},
     place::{OTHER_SOURCES, from_sources, from_strangers, of_loopback},
     rounds::STARTED,
     stranger::may_name_a_client,
@@ -88,18 +88,37 @@ impl Lab<'_> {
             Newcomer::Unknown => Some(found),
         }?;
         if says_refused(&found) && !is_refusal(&self.tried[0].first) {
-            let change = &self.tried[succeeds].experiment.change;
-            let outcome = self.tried[0].first.outcome();
-            let text = format!(
-                "the probe gets {outcome}, which is no refusal of the request; {change} succeeds, perhaps from another backend or a cache"
-            );
-            self.remark = Some((
-                text,
-                "find out from the log of the app, or of a proxy in front of it, who answers the probe, and why",
-            ));
+            let change = self.tried[succeeds].experiment.change.clone();
+            self.remark_another_answers(&change);
             return None;
         }
         Some(found)
+    }
+
+    /// Whether a 404 or 405 may come from a cache, or from one of several backends, and not from the app that serves the path: with a query that no app
+    /// knows, the same path succeeds.
+    pub(super) async fn is_of_a_cache(&mut self, prepared: &Prepared, observation: &Observation) -> bool {
+        let experiment = of_this_path(prepared, &with_unlisted_query(&prepared.request.target));
+        let change = experiment.change.clone();
+        let answered = self.ask(experiment).await.is_some_and(|answer| answer.answered());
+        if answered || is_stored(observation) {
+            self.remark_another_answers(&change);
+        }
+        answered || is_stored(observation)
+    }
+
+    /// The probe's failure is no refusal of what it sends, although another request succeeds.
+    fn remark_another_answers(&mut self, change: &str) {
+        let first = &self.tried[0].first;
+        let outcome = first.outcome();
+        let text = match is_stored(first) {
+            true => format!("the probe gets {outcome} from a cache: the response has an Age"),
+            false => format!(
+                "the probe gets {outcome}, which is no refusal of the request; {change} succeeds, perhaps from another backend or a cache"
+            ),
+        };
+        let advice = "find out from the log of the app, or of a proxy in front of it, who answers the probe, and why";
+        self.remark = Some((text, advice));
     }
 
     /// Whether 429 means a limit of the rate: it says when the next request is accepted (RFC 6585, section 4), or a client with another
@@ -225,7 +244,12 @@ fn says_refused(found: &Found) -> bool {
 /// Whether a failure may be a refusal of the request, and not the state of a backend that another request does not reach: a proxy
 /// sends that one elsewhere, or answers it from a cache.
 fn is_refusal(observation: &Observation) -> bool {
-    !matches!(observation.status, Some(408 | 425 | 429 | 502 | 503 | 504))
+    !matches!(observation.status, Some(408 | 425 | 429 | 502 | 503 | 504)) && !is_stored(observation)
+}
+
+/// Whether a cache has answered with what it stored earlier (RFC 9111, section 5.1).
+fn is_stored(observation: &Observation) -> bool {
+    observation.header("age").and_then(|age| age.trim().parse().ok()).is_some_and(|seconds: u64| seconds > 0)
 }
 
 /// The probe as sent by clients that have used up nothing, and with what the cause is about; `None` for a cause that no quota looks like.

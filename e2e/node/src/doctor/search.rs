@@ -93,7 +93,10 @@ async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observ
         Kind::Truncated if observation.status.is_some_and(|status| status < 400) => {
             lab.truncated(prepared, observation).await
         }
-        Kind::Redirects => lab.redirect_in_a_circle(prepared, observation).await,
+        Kind::Redirects => {
+            return_first!(true => of_works(lab, prepared, observation));
+            lab.redirect_in_a_circle(prepared, observation).await
+        }
         _ => {
             return_first!(
                 true => of_works(lab, prepared, observation),
@@ -132,8 +135,10 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
         return_first!(
             true => lab.server_name(prepared, observation),
             true => lab.another_protocol(prepared, observation),
+            // An alert is TLS.
+            observation.tls_alert.is_none() => lab.not_http(prepared, observation),
         );
-        return lab.not_http(prepared, observation).await;
+        return None;
     }
     let hosts = lab.hosts(prepared);
     let first = hosts.first()?;
@@ -159,13 +164,16 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
         is_refusal => lab.any_certificate(prepared, observation),
         true => lab.odd_path(prepared, observation),
     );
+    if is_unserved && lab.is_of_a_cache(prepared, observation).await {
+        return None;
+    }
     if status == 404 {
         // The claim about every client needs it, and what follows may use up the requests.
         lab.beside(prepared, observation).await;
     }
     return_first!(
-        is_unserved => lab.another_path(prepared),
-        is_unserved => lab.another_port(prepared, observation),
+        is_unserved && !lab.another_client_succeeded() => lab.another_path(prepared),
+        is_unserved && !lab.another_client_succeeded() => lab.another_port(prepared, observation),
         status == 400 => lab.another_protocol(prepared, observation),
         true => lab.client_certificate(observation),
         matches!(status, 403 | 503) => lab.another_source(prepared, OTHER_SOURCES),

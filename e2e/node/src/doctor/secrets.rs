@@ -1,9 +1,13 @@
 //! Keeps the secrets of requests out of what is shown. Main functions: [`is_harmless`], [`without_secrets`], [`Values`].
 
+use std::cmp::Reverse;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
 use e2e_kubelet::observation::Observation;
 use e2e_plan::ProbeAction;
 
 use super::{Case, stranger::may_name_a_client};
+use crate::request::unescape;
 
 /// In place of a secret.
 pub(super) const HIDDEN: &str = "<hidden>";
@@ -11,10 +15,13 @@ pub(super) const HIDDEN: &str = "<hidden>";
 /// In place of the value of a header that the manifest has.
 pub(super) const OF_MANIFEST: &str = "<the value in your manifest>";
 
-/// Headers that every client sends, whose values are no secrets either.
-const OF_EVERY_CLIENT: [&str; 5] = ["accept", "connection", "host", "te", "user-agent"];
+/// Headers that every client sends, whose values are no secrets either; parameters in them may be.
+const OF_EVERY_CLIENT: [&str; 6] = ["accept", "connection", "host", "referer", "te", "user-agent"];
 
-/// Shorter values of headers are not looked for in an app's answers: they may be there by chance.
+/// The scheme of credentials that anybody can decode (RFC 7617).
+const BASIC: &str = "Basic ";
+
+/// Shorter values are not looked for in an app's answers: they may be there by chance.
 const SHORTEST: usize = 6;
 
 /// Beginnings of the names of headers whose values are no secrets. Not `x-forwarded-` alone: proxies forward tokens, too.
@@ -70,58 +77,74 @@ pub(super) fn action_without_secrets(action: &ProbeAction) -> ProbeAction {
     shown
 }
 
-/// An observation without the secrets of its request.
-pub(super) fn observation_without_secrets(observation: Observation) -> Observation {
-    let lines = observation.request.split_inclusive("\r\n").map(|line| match line.split_once(": ") {
-        // HTTP/2 has the path among its fields.
-        Some((name, _)) if !name.starts_with(':') && !name.contains(' ') && !is_harmless(name) => {
-            format!("{name}: {HIDDEN}\r\n")
-        }
-        _ => without_secrets(line),
-    });
-    let request = lines.collect();
-    Observation { request, ..changed(observation, without_secrets) }
-}
-
-/// The observation with another text wherever it has one of the app or of the kubelet.
-fn changed(mut observation: Observation, change: impl Fn(&str) -> String) -> Observation {
-    let Observation { headers, body, followed, warning, message, .. } = &mut observation;
-    let values = headers.iter_mut().map(|header| &mut header.value);
-    for text in values.chain(followed).chain(warning).chain([body, message]) {
-        *text = change(text);
-    }
-    observation
-}
-
-/// The values of a case's headers that may be secrets: an app may repeat them in its answer.
+/// What may be secret in a case's requests: values of headers and of parameters, and credentials in them. An app may repeat them in its
+/// answer.
 pub(super) struct Values(Vec<String>);
 
 impl Values {
     pub(super) fn of(case: &Case) -> Self {
-        let own = match &case.probe.action {
-            ProbeAction::HttpGet { headers, .. } => headers.as_slice(),
-            _ => &[],
+        let (path, headers) = match &case.probe.action {
+            ProbeAction::HttpGet { path, headers, .. } => (path.as_str(), headers.as_slice()),
+            _ => ("", &[][..]),
         };
-        let works = case.known.works.as_ref().map_or(&[][..], |works| &works.headers);
-        let values = own.iter().chain(works).filter(|(name, _)| !is_harmless(name)).map(|(_, value)| value.as_str());
-        // Also without what precedes the secret, `Bearer` or a cookie's name, and the beginning that other values of a stranger share.
-        let parts = values.flat_map(|value| {
-            let last = value.rsplit(' ').next().unwrap_or_default();
-            let named = last.split_once('=').map_or("", |(_, rest)| rest);
-            [value, last, named, beginning(last), beginning(named)]
+        let works = case.known.works.as_ref();
+        let headers = headers.iter().chain(works.map_or(&[][..], |works| &works.headers));
+        let of_headers = headers.filter(|(name, _)| !is_harmless(name)).flat_map(|(_, value)| parts(value));
+        let targets = [path, works.map_or("", |works| &works.target)];
+        let parameters = targets.into_iter().flat_map(|target| target.split(['?', '&', '#']).skip(1));
+        let secret =
+            parameters.filter_map(|parameter| parameter.split_once('=')).filter(|(name, _)| names_a_secret(name));
+        let of_targets =
+            secret.flat_map(|(_, value)| [value.to_owned(), plain(value), plain(&value.replace('+', " "))]);
+        let mut values: Vec<String> = of_headers.chain(of_targets).filter(|value| value.len() >= SHORTEST).collect();
+        // A value may contain another one.
+        values.sort_by_key(|value| Reverse(value.len()));
+        Self(values)
+    }
+
+    /// An observation in which they are hidden, and the values of the headers that were sent.
+    pub(super) fn hidden_in(&self, mut observation: Observation) -> Observation {
+        let Observation { request, headers, body, followed, warning, message, .. } = &mut observation;
+        let lines = request.split_inclusive("\r\n").map(|line| match line.split_once(": ") {
+            // HTTP/2 has the path among its fields.
+            Some((name, _)) if !name.starts_with(':') && !name.contains(' ') && !is_harmless(name) => {
+                format!("{name}: {HIDDEN}\r\n")
+            }
+            _ => without_secrets(line),
         });
-        Self(parts.filter(|part| part.len() >= SHORTEST).map(str::to_owned).collect())
+        *request = lines.collect();
+        let values = headers.iter_mut().map(|header| &mut header.value);
+        for text in values.chain(followed).chain(warning).chain([body, message]) {
+            *text = self.hidden(text);
+        }
+        observation
     }
 
-    /// An observation in which they are hidden.
-    pub(super) fn hidden_in(&self, observation: Observation) -> Observation {
-        changed(observation, |text| self.hidden(text))
-    }
-
-    /// A text in which they are hidden.
+    /// A text in which they are hidden, and parameters whose names say that they are secret.
     pub(super) fn hidden(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), HIDDEN))
+        without_secrets(&self.0.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), HIDDEN)))
     }
+}
+
+/// The parts of a header's value that an app may repeat: also without what precedes the secret, `Bearer` or a cookie's name, the beginning that
+/// other values of a stranger share, and the password of `Basic`.
+fn parts(value: &str) -> Vec<String> {
+    let last = value.rsplit(' ').next().unwrap_or_default();
+    let named = last.split_once('=').map_or("", |(_, rest)| rest);
+    let mut parts = [value, last, named, beginning(last), beginning(named)].map(str::to_owned).to_vec();
+    let is_basic = value.len() > BASIC.len() && value.as_bytes()[..BASIC.len()].eq_ignore_ascii_case(BASIC.as_bytes());
+    let decoded = is_basic.then(|| STANDARD.decode(last).ok()).flatten();
+    if let Some(credentials) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        parts.extend(credentials.split_once(':').map(|(_, password)| password.to_owned()));
+        parts.push(credentials);
+    }
+    parts
+}
+
+/// A parameter's value as an app reads it.
+fn plain(value: &str) -> String {
+    let bytes = unescape(value.as_bytes());
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
 /// A URL or a text with URLs, in which the values of secret parameters are hidden.
@@ -199,7 +222,7 @@ mod tests {
         let request = "GET /h?token=t HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s: 3\r\nAccept: */*\r\n\r\n";
         let message = "Get \"http://a/h?token=t\": EOF".to_owned();
         let shown =
-            observation_without_secrets(Observation { request: request.to_owned(), message, ..Default::default() });
+            Values(Vec::new()).hidden_in(Observation { request: request.to_owned(), message, ..Default::default() });
         assert_eq!(
             shown.request,
             "GET /h?token=<hidden> HTTP/1.1\r\nHost: a\r\nAuthorization: <hidden>\r\nAccept: */*\r\n\r\n"

@@ -27,7 +27,8 @@ pub(super) fn may_name_a_client(name: &str) -> bool {
     !OF_NO_CLIENT.contains(&name.to_ascii_lowercase().as_str())
 }
 
-/// The request from another loopback address, with a Host that no app knows, or with another `User-Agent` or other headers of the same form.
+/// The request from another loopback address, with a Host that no app knows, with more digits at the end of the query, or with another `User-Agent`
+/// or other headers of the same form.
 pub(super) fn of(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
     let mut random = coin();
     let mut changed = prepared.clone();
@@ -36,6 +37,11 @@ pub(super) fn of(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
             let [_, second, third, last, ..] = random.number().to_le_bytes();
             // Never 127.0.x.y, where the probe is from.
             changed.route.source = Some(IpAddr::from([127, second | 1, third, last.clamp(1, 254)]));
+        }
+        Axis::Path => {
+            let more = format!("{}{}", changed.request.target, random.number());
+            changed.url.target.clone_from(&more);
+            changed.request.target = more;
         }
         Axis::UserAgent => {
             changed.request.user_agent = changed.request.user_agent.map(|own| another_value(&own, &mut random));

@@ -63,7 +63,7 @@ async fn examine(case: &Case, ports: &[(u16, SocketAddr)]) -> Diagnosis {
         _ => case.probe.timeout * 4,
     };
     assert!(start.elapsed() < limit, "{:?}", start.elapsed());
-    assert!(diagnosis.requests <= 14);
+    assert!(diagnosis.requests <= 15);
     assert_eq!(diagnosis.requests as usize, diagnosis.evidence.len());
     let json = serde_json::to_string(&diagnosis).unwrap();
     assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap(), diagnosis);

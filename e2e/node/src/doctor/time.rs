@@ -57,13 +57,23 @@ impl Lab<'_> {
             (answers, controls, controlled)
         };
         let (late, in_time, (silence, controls, controlled)) = tokio::join!(first, second, tried);
+        // Only the first answer was late, and it is the same failure: being slow is not the reason.
+        let fails_alike = |answer: &Observation| answer.kind == Kind::Response && answer.status == late.status;
+        let is_late = in_time.success() || !fails_alike(&in_time) || !fails_alike(&late);
         let followed = in_time.followed.clone();
         let missed = Observation { followed, ..missed(prepared, &late, within) };
-        self.note(Experiment::new(PROBE, prepared.clone()), missed.clone());
+        if is_late {
+            self.note(Experiment::new(PROBE, prepared.clone()), missed.clone());
+        }
         self.note(Experiment::new(PROBE, prepared.clone()), in_time.clone());
         self.note(patiently(prepared.clone().into()), late.clone());
         for (variant, answer) in variants.into_iter().zip(&silence).chain(controls.into_iter().zip(&controlled)) {
             self.note(variant, answer.clone());
+        }
+        if !is_late {
+            // They were sent for an answer that was late, and not to explain this one.
+            self.allowance += self.tried.len() - 1;
+            return (in_time, None);
         }
         self.silence = silence;
         // The second try was in time, the first was not.
@@ -261,16 +271,15 @@ impl Lab<'_> {
     /// Equal requests had different outcomes: the app is flaky, or limits the rate.
     pub(super) async fn of_wavering(&mut self) -> Option<(Observation, Found)> {
         let wavering = self.wavering().await?;
-        let (change, sent, failures) = (&wavering.change, wavering.sent, wavering.failures);
         // Only the doctor sends another request so often.
         let is_probe = self.wavering == Some(0);
-        let counted = format!("{change} failed {failures} of {sent} times with nothing changed");
         let outcome = wavering.failure.outcome();
         let found = match (wavering.failure.status, wavering.pattern) {
             (Some(429), _) if !is_probe => return None,
             // One that accepts everything from some time on has another state.
             (Some(429), Pattern::Wavers | Pattern::Unclear) => {
-                Found::of_everyone(Cause::RateLimited, format!("{counted}, with {outcome}"))
+                let text = format!("{}, with {outcome}", self.counted()?);
+                Found::of_everyone(Cause::RateLimited, text)
             }
             (_, Pattern::Wavers) if self.is_paced().await => {
                 if !is_probe {
@@ -280,7 +289,10 @@ impl Lab<'_> {
                 Found::of_everyone(Cause::RateLimited, format!("{text} ({outcome}): it limits the request rate"))
             }
             (_, Pattern::Wavers) if !is_probe && !self.succeeds_sometimes().await => return None,
-            (_, Pattern::Wavers) => Found::of_everyone(Cause::Flaky, format!("{counted} ({outcome})")),
+            (_, Pattern::Wavers) => {
+                let others = if self.tried[self.wavering?].varies { ", then other failures" } else { "" };
+                Found::of_everyone(Cause::Flaky, format!("{} ({outcome}{others})", self.counted()?))
+            }
             (_, Pattern::Steady | Pattern::Recovered { .. } | Pattern::Unclear) => return None,
         };
         Some((wavering.failure, found))

@@ -82,7 +82,7 @@ impl Busy {
         evidence.extend(self.trials);
         let (Some(first), true) = (failed.first().copied().cloned(), failures >= FAILURES) else {
             let explanation = format!("{failures} of {sent} probes failed under load ({who})");
-            return Diagnosis { explanation, ..concluded(at_rest.observation, None, None, evidence) };
+            return Diagnosis { explanation, ..concluded(case, at_rest.observation, None, None, evidence) };
         };
         let comes_late = self.patient.iter().all(Observation::success) && slowest > self.within;
         if !(comes_late && self.recovered) {
@@ -90,7 +90,7 @@ impl Busy {
                 "of load: {failures} of {sent} probes failed under load ({who}), and {}",
                 if self.recovered { "none without it" } else { "they keep failing after it" }
             );
-            return Diagnosis { explanation, ..concluded(first, None, None, evidence) };
+            return Diagnosis { explanation, ..concluded(case, first, None, None, evidence) };
         }
         let explanation = format!(
             "the right answer takes up to {} under load ({who}), and {:.3} s at rest: {failures} of {sent} probes \
@@ -112,7 +112,7 @@ impl Busy {
             verified: Some(Duration::from_secs_f64(enough) <= self.within * PATIENCE),
             ..fix
         };
-        concluded(first, Some(found), Some(fix), evidence)
+        concluded(case, first, Some(found), Some(fix), evidence)
     }
 }
 

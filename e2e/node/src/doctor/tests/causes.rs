@@ -192,6 +192,21 @@ async fn a_fix_that_takes_two_changes_names_both() {
     assert_eq!(fix.verified, Some(true));
 }
 
+/// A path that another probe asks for may be a page of the server in front, so it is no patch.
+#[rstest::rstest]
+#[case::a_customary_path(&["/healthz", "/page"], Some("path: \"/healthz\""))]
+#[case::that_of_another_probe(&["/page"], None)]
+#[tokio::test]
+async fn a_path_of_another_probe_is_the_last_choice(#[case] served: &'static [&str], #[case] patched: Option<&str>) {
+    let patient = patients::unless(404, "no", |r| served.contains(&patients::path(r))).await;
+    let patient = patient.known(Known { paths: vec!["/page".to_owned()], ..Known::default() });
+    let (diagnosis, _) = examine(&patient).await;
+    assert_eq!(diagnosis.cause, Some(Cause::MethodOrPath), "{}", tried(&diagnosis));
+    let patch = diagnosis.fix.unwrap().patch;
+    assert_eq!(patch.is_some(), patched.is_some());
+    assert!(patched.is_none_or(|path| patch.unwrap().contains(path)));
+}
+
 fn tried(diagnosis: &Diagnosis) -> String {
     let line = |trial: &Trial| format!("\n    {}: {}", trial.change, trial.summary);
     diagnosis.evidence.iter().map(line).collect()

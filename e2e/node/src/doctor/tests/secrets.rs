@@ -23,9 +23,10 @@ fn of_status(is_good: bool, status: u16) -> Reply {
 fn secretive(address: SocketAddr) -> Case {
     let headers = [("Authorization", "Bearer s3cret-pr0be"), ("Cookie", "session=s3cret-c00kie")];
     let mut case = case(&headers, Duration::from_secs(1));
-    *get(&mut case).1 = "/health?token=s3cret-qu3ry".to_owned();
-    let headers = [("X-Api-Key", "s3cret-w0rks"), ("Authorization", "Basic s3cret=")];
-    case.known.works = Some(works(address, "/health?token=s3cret-qu3ry", &headers));
+    let target = "/health?token=s3cret-qu3ry&api_key=s3cret%20k3y";
+    target.clone_into(get(&mut case).1);
+    let headers = [("X-Api-Key", "s3cret-w0rks"), ("Authorization", "Basic YWRtaW46czNjcmV0LXcwcmQ=")];
+    case.known.works = Some(works(address, target, &headers));
     case
 }
 
@@ -41,6 +42,12 @@ fn secretive(address: SocketAddr) -> Case {
 #[case::no_path(|_: &Request| Reply::status(404, ""), true, Some(Cause::MethodOrPath))]
 #[case::redirects(|_: &Request| Reply::redirect(302, "/health?token=s3cret-an0ther"), true, Some(Cause::RedirectElsewhere))]
 #[case::repeats(|r: &Request| repeated(500, r), true, None)]
+#[case::repeats_decoded(|_: &Request| Reply::status(500, "no s3cret-qu3ry or s3cret k3y of admin:s3cret-w0rd"), true, None)]
+#[case::repeats_in_another_protocol(
+    |r: &Request| Reply::Bytes(format!("denied: {}\n", header(r, "Authorization").unwrap_or_default()).into_bytes()),
+    true,
+    Some(Cause::NotHttp)
+)]
 #[case::repeats_nothing_else(|r: &Request| Reply::Bytes(r.as_bytes().to_vec()), true, Some(Cause::NotHttp))]
 #[case::repeats_in_a_broken_answer(
     |r: &Request| Reply::Bytes(format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", header(r, "Cookie").unwrap_or_default()).into_bytes()),
@@ -79,6 +86,9 @@ fn a_patch_with_the_whole_request_has_no_secret() {
     let changes = vec![fix::Change::Startup(Duration::from_secs(90))];
     let found = Found { changes, ..Found::of_everyone(Cause::NotStarted, "") };
     let patch = fix::of(&case, &found).patch.unwrap();
-    assert!(patch.contains("path: \"/health?token=<hidden>\" # a placeholder: put your own here\n"), "{patch}");
+    assert!(
+        patch.contains("path: \"/health?token=<hidden>&api_key=<hidden>\" # a placeholder: put your own here\n"),
+        "{patch}"
+    );
     assert!(patch.contains("name: Authorization") && !patch.contains("s3cret"), "{patch}");
 }

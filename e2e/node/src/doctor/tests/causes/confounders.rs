@@ -63,6 +63,26 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             unless(404, words, |r| path(r).starts_with("/health?")).await.works_with("/health?now=17");
         "403 from a cache, and none for any query" => false, |words|
             unless(403, words, |r| path(r).starts_with("/health?")).await.works_with("/health?now=17");
+        "404 from a cache for this path, but not for any query or with a slash" => false, |words|
+            unless(404, words, |r| path(r).starts_with("/health?") || path(r) == "/health/").await;
+        "404 from a cache that tells the age of what it stored" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/healthz" => Reply::status(200, words),
+                _ => Reply::Bytes(b"HTTP/1.1 404 Not Found\r\nAge: 512\r\nContent-Length: 0\r\n\r\n".into()),
+            }).await;
+        "500 from a cache, but not for another Accept-Encoding" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| match header(r, "Accept-Language") {
+                Some(_) => Reply::status(200, words),
+                None => Reply::Bytes(b"HTTP/1.1 500 X\r\nAge: 9\r\nVary: Accept-Language\r\nContent-Length: 0\r\n\r\n".into()),
+            }).await;
+        "403 by one of two replicas, which a balancer picks by the query" => false, |words|
+            unless(403, words, |r| path(r).bytes().map(u32::from).sum::<u32>() % 2 == 0).await.works_with("/health?probe=1");
+        "a port that speaks Redis and HTTP, whose health path is broken" => false, |words|
+            Patient::serving(Speaks::Anything, move |r| match (r.contains("PING"), path(r)) {
+                (true, _) => Reply::Bytes(b"+PONG\r\n".into()),
+                (false, "/health") => Reply::Bytes(Vec::new()),
+                (false, _) => Reply::status(404, words),
+            }).await;
         "an app that closes each connection, beside a port that works" => false, |words| {
             let sidecar = Server::start(move |r| ok_if(path(r) == "/health", 404, words)).await;
             Patient::serving(Speaks::Http1, |_| Reply::Bytes(Vec::new())).await.beside(9000, sidecar, "/health")

@@ -14,6 +14,16 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "400 for an unknown Host" => Cause::HostAllowList, |words| unless(400, words, |r| host(r) == "localhost:8000").await;
         "400 for a Host that the certificate lacks, by an app that takes client certificates" => Cause::HostAllowList, |words|
             Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(host(r).starts_with("app.example"), 400, words)).await.https();
+        "400 for an unknown Host, by a cold app whose first answer is late" => Cause::HostAllowList, |words| {
+            let count = AtomicU32::new(0);
+            Patient::serving(Speaks::Http1, move |r| match (count.fetch_add(1, Ordering::Relaxed), host(r)) {
+                (0, _) => Reply::After(second() * 13 / 10, response(400, words)),
+                (_, host) => ok_if(host.starts_with("localhost"), 400, words),
+            }).await
+        };
+        "404 for this path, beside a probe of a page of the server in front and a customary path" => Cause::MethodOrPath, |words|
+            unless(404, words, |r| matches!(path(r), "/healthz" | "/nginx-health")).await
+                .known(Known { paths: vec!["/nginx-health".to_owned()], ..Known::default() });
         "403 for an unknown Host" => Cause::HostAllowList, |words| unless(403, words, |r| host(r) == "127.0.0.1:8000").await;
         "421 for an unknown Host" => Cause::HostAllowList, |words| unless(421, words, |r| host(r) == "backend:8000").await;
         "404 from the default of name-based hosts" => Cause::HostAllowList, |words|
@@ -115,7 +125,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
                 false => Reply::ThenNothing(Vec::new()),
             }).await;
         "405 beside an app that answers every other path" => Cause::MethodOrPath, |words|
-            unless(405, words, |r| path(r) != "/health").await;
+            unless(405, words, |r| !path(r).starts_with("/health")).await;
         "403 by the client's address" => Cause::SourceBlocked, |words| unless(403, words, |r| r.peer == Ipv4Addr::new(127, 0, 0, 2)).await;
         "400 for every Host with a port" => Cause::HostSyntax, |words| unless(400, words, |r| !host(r).contains(':')).await;
         "421 for every Host but a name without its port" => Cause::HostAllowList, |words|
