@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::{
         observation::{Kind, Observation},
-        status::{EventType, Termination},
+        status::Termination,
         worker::tests::{probe, s},
     };
 

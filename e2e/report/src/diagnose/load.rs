@@ -39,7 +39,7 @@ fn meaning(kind: Outcome) -> Option<&'static str> {
         Outcome::Failure(Failure::ConnectTimedOut) => "connect_timed_out: no connection within the client's timeout",
         Outcome::Failure(Failure::ConnectionRefused) => "connection_refused: nothing listens on the port",
         Outcome::Failure(Failure::ConnectionReset) => {
-            "connection_reset: the server reset connections, as a killed or overloaded one does"
+            "connection_reset: the server reset connections, as one does that is killed, is overloaded or has no ready replica"
         }
         Outcome::Failure(Failure::ClosedEarly) => {
             "closed_early: the server closed connections before the answer was complete"

@@ -75,7 +75,7 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         format!("; the last instance of {worst} ended with {} (exit code {}){why}", end.reason, end.exit_code)
     });
     // The finding of a crash has the log.
-    let (log, excerpt) = match own_ends(container).is_empty() {
+    let (log, excerpt) = match own_ends(pod, container).is_empty() {
         false => (None, None),
         true => log(data, worst, &container.name),
     };
@@ -84,7 +84,7 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         evidence: [Some(pointer(worst)), log].into_iter().flatten().collect(),
         fix: format!("Find out from the probes, the memory limit and the log of {} why it ends.", component.name),
         excerpt,
-        ..Finding::of(&component.name, if looping { Code::RestartLoop } else { Code::Restarted }, Severity::Error)
+        ..Finding::of(&component.name, if looping { Code::RestartLoop } else { Code::Restarted }, severity(pod))
     })
 }
 
@@ -94,55 +94,60 @@ fn killed_by<'a>(container: &'a ContainerReport, end: &Termination) -> Option<&'
     kill.map(|(event, ..)| event.message.as_str())
 }
 
-/// The terminations of a program that ended by itself, except kills for memory.
-fn own_ends(container: &ContainerReport) -> Vec<&Termination> {
+/// The terminations of a program that ended by itself, except kills for memory, and except success where that is what it is for.
+fn own_ends<'a>(pod: &PodReport, container: &'a ContainerReport) -> Vec<&'a Termination> {
+    let completes = pod.completes || is_init(pod, container);
     let mut ends = container.own_ends();
-    ends.retain(|end| container.status.restart_count > 0 && !end.is_oom_kill());
+    ends.retain(|end| (container.status.restart_count > 0 || pod.completes) && !end.is_oom_kill());
+    ends.retain(|end| !(completes && end.exit_code == 0));
     ends
+}
+
+/// What ended and was started again is an error, unless it has run to completion since, as a Job may that waits so for what it needs.
+fn severity(pod: &PodReport) -> Severity {
+    if pod.is_completed() { Severity::Warning } else { Severity::Error }
 }
 
 /// The program ended by itself, and the kernel did not kill it for memory.
 fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     // Some container runtimes miss kills for memory: if one of a component's is known, an unexplained SIGKILL counts as another.
-    let all = containers(pods);
-    let short_of_memory = all.iter().flat_map(|(_, c)| &c.terminations).any(|end| end.is_oom_kill());
-    let own = all.into_iter().map(|(pod, container)| {
-        let mut ends = own_ends(container);
+    let short_of_memory = containers(pods).iter().flat_map(|(_, c)| &c.terminations).any(|end| end.is_oom_kill());
+    let all = pods.iter().flat_map(|(name, pod)| pod.all_containers().map(move |container| (*name, *pod, container)));
+    let own = all.map(|(name, pod, container)| {
+        let mut ends = own_ends(pod, container);
         ends.retain(|end| !(short_of_memory && end.exit_code == 137));
-        // What runs to completion has done what it was for.
-        ends.retain(|end| !(is_init(pods, container) && end.exit_code == 0));
-        (pod, container, ends)
+        (name, pod, container, ends)
     });
-    let (pod, container, ends) = own.into_iter().find(|(.., ends)| !ends.is_empty())?;
+    let (name, pod, container, ends) = own.into_iter().find(|(.., ends)| !ends.is_empty())?;
     let last = ends.last()?;
     let how = match last.signal {
         Some(signal) => format!("signal {signal}, not sent by the kubelet"),
         None => format!("exit code {}", last.exit_code),
     };
-    let (log, excerpt) = log(data, pod, &container.name);
+    let (log, excerpt) = log(data, name, &container.name);
     Some(Finding {
         claim: format!(
-            "the program of {} ended on its own (killed neither by the kubelet nor for memory): {pod} {}, the last time \
+            "the program of {} ended on its own (killed neither by the kubelet nor for memory): {name} {}, the last time \
              with {how} \
              after {}",
-            match is_init(pods, container) {
-                true => format!("the init container {} of {}", container.name, component.name),
-                false => component.name.clone(),
+            match (is_init(pod, container), pod.containers.len()) {
+                (true, _) => format!("the init container {} of {}", container.name, component.name),
+                (false, 1) => component.name.clone(),
+                (false, _) => format!("the container {} of {}", container.name, component.name),
             },
             counted(ends.len(), "time"),
             e2e_plan::duration::human(last.at.saturating_sub(last.started))
         ),
-        evidence: [Some(containers_with(pods, pod, &container.name)), log].into_iter().flatten().collect(),
+        evidence: [Some(containers_with(pods, name, &container.name)), log].into_iter().flatten().collect(),
         fix: format!("Find out from the log of {} why its program ends.", component.name),
         excerpt,
-        ..Finding::of(&component.name, Code::Crashed, Severity::Error)
+        ..Finding::of(&component.name, Code::Crashed, severity(pod))
     })
 }
 
 /// Whether it is an init container that runs to completion.
-fn is_init(pods: &[(&str, &PodReport)], container: &ContainerReport) -> bool {
-    let inits = pods.iter().flat_map(|(_, pod)| &pod.init_containers);
-    !container.is_sidecar && inits.into_iter().any(|init| std::ptr::eq(init, container))
+fn is_init(pod: &PodReport, container: &ContainerReport) -> bool {
+    !container.is_sidecar && pod.init_containers.iter().any(|init| std::ptr::eq(init, container))
 }
 
 /// A probe killed it that never found the port open.
@@ -203,6 +208,10 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
         },
         evidence: [Some(pointer(waiting.map_or(*first, |(name, _)| name))), log].into_iter().flatten().collect(),
         fix: match waiting {
+            Some((_, container)) if unready.iter().any(|(_, pod)| is_init(pod, container)) => format!(
+                "Find out from the log of the init container {} of {} why it does not end; it is {}.",
+                container.name, component.name, container.status.state
+            ),
             Some((_, container)) => format!(
                 "Find out why the container {} of {} is not ready; it is {}.",
                 container.name, component.name, container.status.state
@@ -233,8 +242,12 @@ pub(super) fn refer_to_others(findings: &mut [Finding]) {
     }
 }
 
-/// A container or sidecar that is not ready.
+/// The init container that the others wait for, or a container or sidecar that is not ready.
 fn unready_container(pod: &PodReport) -> Option<&ContainerReport> {
+    let runs = |init: &&ContainerReport| !init.is_sidecar && init.status.state.is_running();
+    if let Some(init) = pod.init_containers.iter().find(runs) {
+        return Some(init);
+    }
     let sidecars = pod.init_containers.iter().filter(|init| init.is_sidecar);
     pod.containers.iter().chain(sidecars).find(|container| !container.status.ready)
 }

@@ -150,8 +150,10 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
         first.tally(),
         last.trim()
     );
+    let (log, excerpt) = super::pods::log(data, pod, &spec.container);
+    evidence.extend(log);
     let finding = |code, severity, claim, fix| {
-        Some(Finding { claim, evidence, fix, ..Finding::of(&component.name, code, severity) })
+        Some(Finding { claim, evidence, fix, excerpt, ..Finding::of(&component.name, code, severity) })
     };
     match (trouble, examined, cause) {
         // The cause's finding covers it.
@@ -166,9 +168,14 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
             let fix = format!("Fix the cause of the {which} probe of {}.", component.name);
             finding(Code::ProbeFailing, Severity::Error, claim, fix)
         }
-        (Trouble::Fails, Some(_), None) => {
-            let claim = format!("{claim}; no change of the request proved a cause");
-            let fix = format!("Compare the requests to {} in {DOCTOR} with what it expects.", component.name);
+        (Trouble::Fails, Some(index), None) => {
+            let diagnosis = &data.doctor[index].diagnosis;
+            let claim = match diagnosis.explanation.as_str() {
+                "" => format!("{claim}; no change of the request proved a cause"),
+                explanation => format!("{claim}; no change of the request proved a cause: {explanation}"),
+            };
+            let advice = diagnosis.fix.as_ref().map_or("compare the requests with what it expects", |fix| &fix.summary);
+            let fix = format!("For {}: {advice}. The requests are in {DOCTOR}.", component.name);
             finding(Code::ProbeFailing, Severity::Error, claim, fix)
         }
         (Trouble::Fails, None, _) => {
@@ -239,7 +246,7 @@ fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
         evidence: indexes.iter().map(|index| format!("{DOCTOR}#/{index}")).collect(),
         fix: match cause {
             // The fix concerns another component.
-            Cause::DependencyDown => format!("Restore the dependency of {component}{}.", named(&entries)),
+            Cause::DependencyDown => format!("Restore the dependency of {component}{}.", answered(&entries)),
             _ if patch.is_some() => format!("For {component}: {remedy}; the finding has the patch."),
             _ => format!("For {component}: {remedy}."),
         },
@@ -248,10 +255,10 @@ fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
     }
 }
 
-/// The missing dependency, by the answer's text.
-fn named(entries: &[&DoctorEntry]) -> String {
+/// The answer's text: it may name the missing dependency.
+fn answered(entries: &[&DoctorEntry]) -> String {
     let body = entries.iter().find_map(|entry| body(&entry.diagnosis.observation));
-    body.map_or(String::new(), |body| format!("; its answer names it: `{body}`"))
+    body.map_or(String::new(), |body| format!("; its answer: `{body}`"))
 }
 
 /// Longer bodies are pages; `doctor.json` has their beginning.

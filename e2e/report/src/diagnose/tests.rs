@@ -12,7 +12,7 @@ use e2e_figures::{
 };
 use e2e_kubelet::{
     snapshot::{ClusterPod, Condition, ContainerReport, PodReport, ProbeReport},
-    status::{ContainerState, ContainerStatus, Event, EventType, Termination},
+    status::{ContainerState, ContainerStatus, Event, Termination},
 };
 use e2e_plan::{Probe, ProbeAction, ProbeKind, Probes, target::Target};
 use serde_json::Value;

@@ -16,16 +16,37 @@ pub(super) struct Headline<'a> {
     pub(super) others: usize,
 }
 
+/// What a line has that tells of an error.
+const TELLING: [&str; 12] = [
+    "cannot",
+    "could not",
+    "denied",
+    "error",
+    "exception",
+    "fail",
+    "fatal",
+    "no such",
+    "not found",
+    "panic",
+    "refused",
+    "unable",
+];
+
 impl<'a> Headline<'a> {
     /// What to do, in its first sentence; nothing where nobody knows.
     pub(super) fn fix(&self) -> Option<&'a str> {
         Some(first_sentence(&self.finding.fix)).filter(|fix| !fix.is_empty())
     }
 
-    /// The last line of the log in its excerpt: a program that ends by itself mostly says why there.
-    pub(super) fn last_log_line(&self) -> Option<&'a str> {
+    /// The last line of the log in its excerpt that tells of an error, else the last one: a program that ends by itself mostly says why there.
+    pub(super) fn log_line(&self) -> Option<&'a str> {
         let log = self.finding.excerpt.as_deref().filter(|_| self.finding.patch().is_none())?;
-        log.lines().map(str::trim).rfind(|line| !line.is_empty())
+        let lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+        let tells = |line: &&str| {
+            let line = line.to_lowercase();
+            TELLING.iter().any(|word| line.contains(word))
+        };
+        lines.clone().rfind(tells).or_else(|| lines.last())
     }
 
     /// The patch for the manifests that the doctor proved.

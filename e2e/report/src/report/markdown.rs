@@ -36,8 +36,8 @@ pub(super) fn head(report: &Report, level: &str) -> String {
     let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
     let word = if headline.is_cause { "Cause" } else { "Found" };
     let _ = writeln!(text, "**{word}**{about}: {}\n", one_line(&finding.claim));
-    if let Some(line) = headline.last_log_line() {
-        let _ = writeln!(text, "**Last log line**: `{}`\n", line.replace('`', "'"));
+    if let Some(line) = headline.log_line() {
+        let _ = writeln!(text, "**From its log**: `{}`\n", line.replace('`', "'"));
     }
     if let Some(fix) = headline.fix() {
         let _ = writeln!(text, "**Fix**: {fix}\n");

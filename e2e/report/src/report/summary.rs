@@ -27,7 +27,7 @@ pub fn render(report: &Report, colour: bool) -> String {
     if let Some(headline) = &headline {
         let word = if headline.is_cause { "cause" } else { "found" };
         lines.push(format!("  {}: {}", paint("31", word), told(headline.finding)));
-        lines.extend(headline.last_log_line().map(|line| format!("  last log line: {line}")));
+        lines.extend(headline.log_line().map(|line| format!("  from its log: {line}")));
         lines.extend(headline.fix().map(|fix| format!("  {}: {fix}", paint("32", "fix"))));
     }
     for suite in &report.suites {
@@ -108,7 +108,7 @@ mod tests {
             excerpt: Some("reading the configuration\nno such file\n\n".to_owned()),
             ..finding(Code::Crashed, "it crashed")
         }];
-        assert!(render(&report, false).contains("it crashed\n  last log line: no such file\n  fix: "));
+        assert!(render(&report, false).contains("it crashed\n  from its log: no such file\n  fix: "));
         report.findings.extend(vec![finding(Code::Crashed, "it crashed"); 40]);
         let text = render(&report, false);
         assert_eq!(text.lines().count(), LINES);

@@ -22,10 +22,8 @@ pub struct Facts<'a> {
 #[must_use]
 pub fn known(facts: Facts<'_>, component: &Component, container: &str, which: ProbeKind) -> Known {
     let in_front = facts.routes.iter().filter(|(_, behind)| behind.contains(&component.name));
-    let is_ready = |pod: String| {
-        let pod = facts.snapshot.pod(&pod);
-        pod.is_some_and(|pod| pod.containers.iter().all(|container| container.status.ready))
-    };
+    // A Job that has run to completion has done its part.
+    let is_ready = |pod: String| facts.snapshot.pod(&pod).is_some_and(|pod| pod.ready);
     let serves = |name: &String| {
         facts.components.iter().any(|component| component.name == *name && component.pod_names().any(is_ready))
     };

@@ -6,7 +6,7 @@ use e2e_kubelet::{
     exchange::ProbeHistory,
     observation::Observation,
     snapshot::ContainerReport,
-    status::{Event, EventType},
+    status::Event,
 };
 use e2e_plan::{Probe, ProbeAction, Probes};
 use rstest::rstest;

@@ -25,6 +25,21 @@ fn an_init_container_that_failed_is_named() {
     assert!(claim.contains("app-0 2 times, the last time with exit code 1"), "{claim}");
 }
 
+/// A Job whose first try failed, as while a database starts, has done what it was for.
+#[test]
+fn a_job_that_succeeds_at_its_second_try_is_no_error() {
+    let mut data = run(ended(&[(2, 1, "Error"), (6, 0, "Completed")]));
+    let pod = data.snapshot.pods.get_mut("app-0").unwrap();
+    pod.completes = true;
+    let container = &mut pod.containers[0];
+    container.status.state = ContainerState::Terminated(container.terminations[1].clone());
+    pod.sum_up();
+    for code in [Code::Crashed, Code::Restarted] {
+        assert_eq!(finding(&data, code).severity, Severity::Warning, "{code}");
+    }
+    assert!(claim(&data, Code::Crashed).contains("app-0 1 time, the last time with exit code 1"));
+}
+
 /// What the claim of the first code says, for the ends of a container, of which the kubelet killed some.
 #[rstest::rstest]
 #[case::nobody_killed_it(

@@ -47,7 +47,7 @@ fn cause(report: &Report) -> Markup {
             dl {
                 dt { @if headline.is_cause { "Cause" } @else { "Found" } }
                 dd { @if let Some(component) = &finding.component { strong { (component) } ": " } (sentence(&finding.claim)) }
-                @if let Some(line) = headline.last_log_line() { dt { "Last log line" } dd { code { (line) } } }
+                @if let Some(line) = headline.log_line() { dt { "From its log" } dd { code { (line) } } }
                 @if let Some(fix) = headline.fix() { dt { "Fix" } dd { (sentence(fix)) } }
                 dt { "Evidence" }
                 dd { @for (index, id) in finding.evidence.iter().enumerate() { @if index > 0 { ", " } (evidence(id)) } }

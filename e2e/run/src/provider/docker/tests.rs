@@ -239,7 +239,7 @@ async fn a_container_whose_memory_is_used_up_has_no_more_than_it_uses() {
 #[tokio::test]
 async fn a_kernel_that_can_disturb_networks_is_told_from_one_that_cannot() {
     let Some(bench) = Bench::new("disturb", APP).await else { return };
-    bench.pods.prepare_first().await;
+    bench.pods.make_sandboxes(1, 1).await;
     let faults =
         ["partition a from b for 1s at 1s", "delay a to b by 50ms for 1s at 1s", "delay a to b by 1ms for 1s at 1s"];
     let faults = faults.map(|fault| fault.parse().expect("a fault"));

@@ -122,22 +122,22 @@ pub(crate) async fn bring(
         Delivery::SameEngine | Delivery::Pull => Ok(BTreeMap::new()),
         Delivery::Copy(words) => {
             let words: Vec<String> = words.iter().chain(images).cloned().collect();
-            run(&words, engine, &[]).await.map(|_| BTreeMap::new())
+            run(&words, None).await.map(|_| BTreeMap::new())
         }
-        Delivery::Load(words) => run(words, engine, images).await.map(|_| BTreeMap::new()),
-        Delivery::Push(registry) => push(registry, engine, images).await,
+        Delivery::Load(words) => run(words, Some((engine, images))).await.map(|_| BTreeMap::new()),
+        Delivery::Push(registry) => push(registry, images).await,
     }
 }
 
 /// Tags images for a registry and pushes them, with the credentials of the `docker` command. Returns what nodes are to pull instead of
 /// each: that very image, by its digest.
-async fn push(registry: &str, engine: &Docker, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
+async fn push(registry: &str, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
     let mut pushed = BTreeMap::new();
     for image in images {
         let name = in_registry(registry, image);
         let docker = async |arguments: &[&str]| {
             let words: Vec<String> = ["docker"].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
-            run(&words, engine, &[]).await
+            run(&words, None).await
         };
         // The image may have that name already.
         let is_for_the_way = name != *image;
@@ -173,8 +173,8 @@ fn by_digest(name: &str, digests: &str) -> Option<String> {
 /// How long a command may take: gigabytes over a slow line.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Runs a command, with an archive of images as its input if any are named, and returns what it wrote.
-async fn run(words: &[String], engine: &Docker, saved: &[String]) -> Result<String, Error> {
+/// Runs a command, with an archive of an engine's images as its input if it reads one, and returns what it wrote.
+async fn run(words: &[String], archive: Option<(&Docker, &[String])>) -> Result<String, Error> {
     let failed = |reason: String| Error::Images { command: words.join(" "), reason };
     let (program, arguments) = words.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
     let mut command = Command::new(program);
@@ -183,10 +183,10 @@ async fn run(words: &[String], engine: &Docker, saved: &[String]) -> Result<Stri
         std::io::ErrorKind::NotFound => failed(format!("{program} is not installed here, or not in PATH")),
         _ => failed(error.to_string()),
     })?;
-    let input = child.stdin.take().filter(|_| !saved.is_empty());
-    let names: Vec<&str> = saved.iter().map(String::as_str).collect();
+    let input = child.stdin.take().zip(archive);
     let fed = async {
-        let Some(mut input) = input else { return Ok(()) };
+        let Some((mut input, (engine, images))) = input else { return Ok(()) };
+        let names: Vec<&str> = images.iter().map(String::as_str).collect();
         let mut archive = Box::pin(engine.export_images(&names));
         while let Some(chunk) = archive.next().await {
             let chunk = chunk.map_err(|error| failed(error.to_string()))?;
@@ -308,16 +308,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_command_that_hangs_is_given_up() {
         let words = ["sh", "-c", "exec sleep 9999"].map(str::to_owned);
-        let error = copy(&words, &[]).await.map_err(|error| error.to_string());
+        let error = run(&words, None).await.map_err(|error| error.to_string());
         assert!(error.is_err_and(|text| text.contains("it did not end within 30 min")));
     }
 
     #[tokio::test]
     async fn what_a_command_says_is_the_reason() {
         let words = |text: &str| text.split('|').map(str::to_owned).collect::<Vec<_>>();
-        let error = copy(&words("sh|-c|echo so >&2; exit 1"), &[]).await.map_err(|error| error.to_string());
+        let error = run(&words("sh|-c|echo so >&2; exit 1"), None).await.map_err(|error| error.to_string());
         assert!(error.is_err_and(|text| text.contains("could not bring images into the cluster: so")));
-        let error = copy(&words("there-is-no-such-tool"), &[]).await.map_err(|error| error.to_string());
+        let error = run(&words("there-is-no-such-tool"), None).await.map_err(|error| error.to_string());
         assert!(error.is_err_and(|text| text.contains("is not installed here")));
     }
 }

@@ -32,6 +32,8 @@ struct Slot {
     holder: Option<(String, String)>,
     /// Names of those that stood there before it.
     replaced: Vec<String>,
+    /// How many of a Job's pods have failed there: its controller makes others, as a kubelet restarts containers.
+    failed: u32,
     report: PodReport,
 }
 
@@ -42,6 +44,7 @@ impl Slots {
             spec: spec.clone(),
             holder: None,
             replaced: Vec::new(),
+            failed: 0,
             report: pod_report(&spec.component.pod, None, &[], None, epoch),
         };
         Self { epoch, slots: specs.iter().map(slot).collect(), pods: BTreeMap::new(), events: BTreeMap::new() }
@@ -74,6 +77,10 @@ impl Slots {
             let spec = &slot.spec.component.pod;
             let mut report = pod_report(spec, pod, &events, Some(&slot.report), self.epoch);
             report.object = Some(cluster_pod(pod, &slot.replaced));
+            for container in report.containers.iter_mut().filter(|container| !container.terminations.is_empty()) {
+                container.status.restart_count += slot.failed;
+                report.restarts += slot.failed;
+            }
             slot.report = report;
         }
         let reports = self.slots.iter().map(|slot| (slot.spec.name.clone(), slot.report.clone()));
@@ -103,7 +110,15 @@ impl Slots {
             };
             let Some(slot) = self.slots.iter_mut().find(is_free) else { continue };
             let name = pod.metadata.name.clone().unwrap_or_default();
-            if let Some((_, before)) = slot.holder.replace((uid.clone(), name)) {
+            let held = slot.holder.replace((uid.clone(), name));
+            let failed = |uid| self.pods.get(uid).is_some_and(|pod| pod.metadata.deletion_timestamp.is_none());
+            if let Some((before, _)) = &held
+                && slot.spec.component.kind == "Job"
+                && failed(before)
+            {
+                // What is known of its ends stays: this pod is its next try.
+                slot.failed += 1;
+            } else if let Some((_, before)) = held {
                 slot.replaced.push(before);
                 // Another pod's containers have ended otherwise than this one's.
                 slot.report = PodReport::default();
@@ -236,6 +251,34 @@ mod tests {
         assert_eq!(names(&mut slots), ["", "app-1"]);
         slots.set_pods([pod("app-0", 2, false), pod("app-1", 1, false)].into());
         assert_eq!(names(&mut slots), ["app-0", "app-1"]);
+    }
+
+    #[test]
+    fn a_failed_pod_of_a_job_is_tried_again_and_not_replaced() {
+        let mut specs = specs(1);
+        "Job".clone_into(&mut specs[0].component.kind);
+        let container = specs[0].component.pod.containers[0].name.clone();
+        let ended = |name: &str, second: u32, phase: &str, code: i32| {
+            let at = |second| format!("2026-01-01T00:00:{second:02}Z");
+            let end = json!({ "exitCode": code, "startedAt": at(second), "finishedAt": at(second + 1) });
+            let status = json!([{
+                "name": container, "ready": false, "restartCount": 0, "image": "", "imageID": "",
+                "state": { "terminated": end },
+            }]);
+            let mut pod = Arc::unwrap_or_clone(pod(name, second, false));
+            pod.status = serde_json::from_value(json!({ "phase": phase, "containerStatuses": status })).unwrap();
+            Arc::new(pod)
+        };
+        let mut slots = Slots::new(&specs, Timestamp::UNIX_EPOCH);
+        slots.set_pods(vec![ended("a", 1, "Failed", 3)]);
+        assert_eq!(slots.snapshot().pods["app-0"].restarts, 0);
+        slots.set_pods(vec![ended("a", 1, "Failed", 3), ended("b", 4, "Succeeded", 0)]);
+        let snapshot = slots.snapshot();
+        let report = &snapshot.pods["app-0"];
+        assert_eq!((report.replacements(), report.restarts), (0, 1));
+        let codes: Vec<i32> = report.containers[0].terminations.iter().map(|end| end.exit_code).collect();
+        assert_eq!(codes, [3, 0]);
+        assert_eq!(slots.snapshot().pods["app-0"].restarts, 1, "once");
     }
 
     #[test]
