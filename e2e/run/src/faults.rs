@@ -23,19 +23,6 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use self::hand::{Done, Hand};
 use crate::provider::{Provider, pods::PodSpec};
 
-/// What a planned fault does to a pod that runs as containers or processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Blow {
-    /// SIGKILL to the program of each container.
-    Kill,
-    /// SIGTERM, likewise.
-    Terminate,
-    /// All its processes stand still.
-    Freeze,
-    /// They go on.
-    Thaw,
-}
-
 /// The planned faults of all scenarios.
 pub(crate) struct Faults {
     hand: Arc<Hand>,

@@ -12,7 +12,6 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab},
     path::{is_odd, same_path},
-    quota::strangers,
     secrets::listed,
 };
 use crate::{
@@ -193,7 +192,7 @@ impl Lab<'_> {
     pub(super) fn stranger(&self, prepared: &Prepared, like: &str) -> Experiment {
         let unlisted = as_written(like, UNLISTED, self.port());
         let change = format!("the probe with unknown Hosts, such as {unlisted}");
-        strangers(Axis::Host, &change, &with_host(prepared, &unlisted))
+        Experiment::of_strangers(Axis::Host, &change, &with_host(prepared, &unlisted))
     }
 
     /// Another Host makes the probe succeed, with an additional header if needed. An unknown name distinguishes an allow-list from

@@ -81,6 +81,11 @@ impl Experiment {
         if let Sends::Http(prepared) = &self.sends { Some(prepared) } else { None }
     }
 
+    /// A request as many clients send it, each with another value of what `axis` is about.
+    pub(super) fn of_strangers(axis: Axis, change: &str, prepared: &Prepared) -> Self {
+        Self::new(change, Sends::Stranger(axis, Box::new(prepared.clone())))
+    }
+
     /// A plain request, and its difference from others.
     pub(super) fn plain(how: impl fmt::Display, prepared: Prepared) -> Self {
         Self { plain: true, ..Self::new(format!("a plain request {how}"), prepared) }

@@ -10,7 +10,6 @@ use super::{
     Claim, Found,
     fix::Change,
     lab::{Experiment, Lab},
-    quota::strangers,
 };
 use crate::{
     probe::Prepared,
@@ -111,7 +110,7 @@ impl Lab<'_> {
     /// Requests with queries that no app knows, unless one succeeds too: then it is not for what the query says.
     pub(super) async fn refused_with_another_query(&mut self, prepared: &Prepared, like: &str) -> Option<Experiment> {
         let unlisted = with_target(prepared, &with_unlisted_query(like));
-        let experiment = strangers(Axis::Path, "the probe with unknown queries", &unlisted);
+        let experiment = Experiment::of_strangers(Axis::Path, "the probe with unknown queries", &unlisted);
         (!self.ask(experiment.clone()).await?.answered()).then_some(experiment)
     }
 

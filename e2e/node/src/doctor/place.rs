@@ -15,7 +15,6 @@ use super::{
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path, with_target},
     protocol::of_tls,
-    quota::strangers,
 };
 use crate::{http::Route, probe::Prepared, sockets::sockets};
 
@@ -157,7 +156,7 @@ impl Lab<'_> {
         };
         let mut changes = Vec::new();
         changes.extend((from != to).then_some(Change::Port(to)));
-        changes.extend(changes_scheme.then(|| Change::Scheme(secured)));
+        changes.extend(changes_scheme.then_some(Change::Scheme(secured)));
         changes.extend(more.into_iter().flat_map(|(_, changes)| changes));
         self.prove_flip(cause, flip, explanation, changes, experiment).await
     }
@@ -359,7 +358,7 @@ pub(super) fn of_loopback(prepared: &Prepared) -> bool {
 
 /// The probe from loopback addresses that have sent nothing yet.
 pub(super) fn from_strangers(prepared: &Prepared) -> Experiment {
-    strangers(Axis::Source, "the probe from other loopback addresses", prepared)
+    Experiment::of_strangers(Axis::Source, "the probe from other loopback addresses", prepared)
 }
 
 /// Addresses of this machine that reach `destination`, without the system's default choice.

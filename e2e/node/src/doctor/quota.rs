@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Claim, Found,
     differences::{of_this_host, similar},
-    lab::{Experiment, Lab, Sends},
+    lab::{Experiment, Lab},
     path::{UNSERVED, of_this_path, with_unlisted_query},
     place::{OTHER_SOURCES, from_sources, from_strangers, of_loopback},
     rounds::STARTED,
@@ -64,7 +64,7 @@ impl Lab<'_> {
         let is_new = |header: &&(String, String)| !own.contains(header) && may_name_a_client(&header.0);
         let names: Vec<&str> = sent.request.headers.iter().filter(is_new).map(|(name, _)| name.as_str()).collect();
         let change = format!("the probe with other values of {}", names.join(" and "));
-        let others = strangers(Axis::Headers, &change, sent);
+        let others = Experiment::of_strangers(Axis::Headers, &change, sent);
         let mut claim = Claim::of(found, with.clone());
         if !names.is_empty() {
             // The patch is this very request, so the one that is reserved for its check is free.
@@ -268,19 +268,14 @@ fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
         }
         (Cause::HeaderRefused, Some(axis @ Axis::UserAgent)) => {
             let of = prepared.request.user_agent.as_deref()?;
-            vec![strangers(axis, &format!("the probe with other versions of {of}"), prepared)]
+            vec![Experiment::of_strangers(axis, &format!("the probe with other versions of {of}"), prepared)]
         }
         (Cause::HeaderRefused, Some(axis @ Axis::Headers)) => {
             if !prepared.request.headers.iter().any(|(name, _)| may_name_a_client(name)) {
                 return None;
             }
-            vec![strangers(axis, "the probe with other values of its headers", prepared)]
+            vec![Experiment::of_strangers(axis, "the probe with other values of its headers", prepared)]
         }
         _ => return None,
     })
-}
-
-/// A request as many clients send it, each with another value of what `axis` is about.
-pub(super) fn strangers(axis: Axis, change: &str, prepared: &Prepared) -> Experiment {
-    Experiment::new(change, Sends::Stranger(axis, Box::new(prepared.clone())))
 }

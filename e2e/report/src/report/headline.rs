@@ -41,12 +41,12 @@ impl<'a> Headline<'a> {
     /// The last line of the log in its excerpt that tells of an error, else the last one: a program that ends by itself mostly says why there.
     pub(super) fn log_line(&self) -> Option<&'a str> {
         let log = self.finding.excerpt.as_deref().filter(|_| self.finding.patch().is_none())?;
-        let lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
         let tells = |line: &&str| {
             let line = line.to_lowercase();
             TELLING.iter().any(|word| line.contains(word))
         };
-        lines.clone().rfind(tells).or_else(|| lines.last())
+        lines.clone().rfind(tells).or_else(|| lines.next_back())
     }
 
     /// The patch for the manifests that the doctor proved.

@@ -4,14 +4,11 @@ use std::{fmt::Display, future::Future, time::Duration};
 
 use e2e_report::fault::{Action, PlannedFault, Space};
 
-use super::{
-    Blow,
-    hand::{Done, Hand},
-};
+use super::hand::{Done, Hand};
 use crate::provider::{
     Provider,
     docker::{Disturbance, DockerPods},
-    pods,
+    pods::{self, Blow},
 };
 
 pub(super) async fn carry_out(hand: &Hand, fault: &PlannedFault) -> Done {

@@ -47,9 +47,8 @@ use self::{
 use super::{
     Error,
     exec_output::EXEC_OUTPUT_MAX,
-    pods::{self, PodSpec},
+    pods::{self, Blow, PodSpec},
 };
-use crate::faults::Blow;
 
 pub(crate) use self::disturb::Disturbance;
 

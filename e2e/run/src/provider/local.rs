@@ -45,9 +45,9 @@ use self::{
 use super::{
     Error,
     balancer::set_ready,
-    pods::{PodSpec, Wanted},
+    pods::{Blow, PodSpec, Wanted},
 };
-use crate::{faults::Blow, host};
+use crate::host;
 
 pub(crate) use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
 pub(crate) use self::{

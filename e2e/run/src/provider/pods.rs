@@ -7,6 +7,19 @@ use e2e_plan::{Component, Container, Identity, Plan, ResolvedContainer, pod_name
 use super::Error;
 use crate::host::host;
 
+/// What a planned fault does to a pod that runs as containers or processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// SIGKILL to the program of each container.
+    Kill,
+    /// SIGTERM, likewise.
+    Terminate,
+    /// All its processes stand still.
+    Freeze,
+    /// They go on.
+    Thaw,
+}
+
 /// Whether something is asked about a pod of this name.
 pub(crate) type Wanted<'a> = dyn Fn(&str) -> bool + Sync + 'a;
 

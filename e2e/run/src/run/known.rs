@@ -81,7 +81,8 @@ mod tests {
         let of = |is_ready| {
             let mut container = ContainerReport::declared("db", &Probes::default(), "");
             container.status.ready = is_ready;
-            let db = PodReport { containers: vec![container], ..PodReport::default() };
+            let mut db = PodReport { containers: vec![container], ..PodReport::default() };
+            db.sum_up();
             let snapshot = Snapshot { pods: [("db-0".to_owned(), db)].into() };
             let facts = Facts { routes: &routes, components: &components, snapshot: &snapshot };
             known(facts, web, "app", ProbeKind::Readiness)

@@ -33,6 +33,7 @@ fn a_job_that_succeeds_at_its_second_try_is_no_error() {
     pod.completes = true;
     let container = &mut pod.containers[0];
     container.status.state = ContainerState::Terminated(container.terminations[1].clone());
+    container.status.restart_count = 1;
     pod.sum_up();
     for code in [Code::Crashed, Code::Restarted] {
         assert_eq!(finding(&data, code).severity, Severity::Warning, "{code}");

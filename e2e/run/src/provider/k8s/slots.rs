@@ -270,6 +270,8 @@ mod tests {
             Arc::new(pod)
         };
         let mut slots = Slots::new(&specs, Timestamp::UNIX_EPOCH);
+        slots.set_pods(vec![pod("a", 1, false)]);
+        assert_eq!(names(&mut slots), ["a"]);
         slots.set_pods(vec![ended("a", 1, "Failed", 3)]);
         assert_eq!(slots.snapshot().pods["app-0"].restarts, 0);
         slots.set_pods(vec![ended("a", 1, "Failed", 3), ended("b", 4, "Succeeded", 0)]);
