@@ -11,8 +11,8 @@ use xshell::{Shell, cmd};
 const FAMILY: [(&str, &str); 10] = [
     ("e2e-plan", "manifests become a plan"),
     ("e2e-kubelet", "what a kubelet decides and says"),
-    ("e2e-node", "what a kubelet does; the doctor"),
     ("e2e-figures", "what a load measured; statistics"),
+    ("e2e-node", "what a kubelet does; the doctor"),
     ("e2e-load", "the load engine"),
     ("e2e-report", "evidence, findings, the report"),
     ("e2e", "what a suite imports"),
