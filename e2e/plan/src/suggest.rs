@@ -69,7 +69,9 @@ mod tests {
     #[case("__JOB_NAME__", true)]
     #[case("___", false)]
     #[case("shop_", false)]
+    #[case("$MICRO_SERVICE", true)]
     #[case("$(POD_NAME)", false)]
+    #[case("5 $ a day", false)]
     #[case("a < b", false)]
     #[case("{}", false)]
     fn what_another_program_fills_in(#[case] text: &str, #[case] expected: bool) {

@@ -54,7 +54,16 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     tolerated::soften(data, thresholds, &mut findings);
     findings
         .sort_by(|a, b| (a.severity, a.code.place(), &a.component).cmp(&(b.severity, b.code.place(), &b.component)));
+    show_once(&mut findings);
     findings
+}
+
+/// Leaves out the excerpts that an earlier finding shows.
+fn show_once(findings: &mut [Finding]) {
+    let mut shown = BTreeSet::new();
+    for finding in findings {
+        finding.excerpt = finding.excerpt.take().filter(|excerpt| shown.insert(excerpt.clone()));
+    }
 }
 
 const DEPENDENCY_DOWN: Code = Code::Probe(Cause::DependencyDown);

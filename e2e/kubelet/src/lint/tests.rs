@@ -92,6 +92,10 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 9, httpGet: {path: /readyz, port: 80}}, readinessProbe: {httpGet: {path: /readyz, port: 80}}}]}",
     "error identical-probes"
 )]
+#[case::a_word_of_a_query(
+    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: '/parse?of=readyz', port: 80}}, readinessProbe: {httpGet: {path: '/parse?of=readyz', port: 80}}}]}",
+    "warning identical-probes"
+)]
 #[case::patient(
     "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 9, httpGet: {path: /a, port: 80}}, READY}]}",
     ""

@@ -1,7 +1,7 @@
 //! A rate limit that looks like another cause: the probe has used up its quota, and a changed request has one of its own. Main function:
 //! [`Lab::newcomer`]. A part of [`Lab`].
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -88,8 +88,10 @@ impl Lab<'_> {
             Newcomer::Unknown => Some(found),
         }?;
         if says_refused(&found) && !is_refusal(&self.tried[0].first) {
-            let change = self.tried[succeeds].experiment.change.clone();
-            self.remark_another_answers(&change);
+            let change = &self.tried[succeeds].experiment.change;
+            self.remark_another_answers(format!(
+                "is no refusal of the request; {change} succeeds, perhaps from another backend or a cache"
+            ));
             return None;
         }
         Some(found)
@@ -98,25 +100,23 @@ impl Lab<'_> {
     /// Whether a 404 or 405 may come from a cache, or from one of several backends, and not from the app that serves the path: with a query that no app
     /// knows, the same path succeeds.
     pub(super) async fn is_of_a_cache(&mut self, prepared: &Prepared, observation: &Observation) -> bool {
-        let experiment = of_this_path(prepared, &with_unlisted_query(&prepared.request.target));
-        let change = experiment.change.clone();
-        let answered = self.ask(experiment).await.is_some_and(|answer| answer.answered());
-        if answered || is_stored(observation) {
-            self.remark_another_answers(&change);
+        if is_stored(observation) {
+            self.remark_another_answers("comes from a cache: the response has an Age");
+            return true;
         }
-        answered || is_stored(observation)
+        let target = with_unlisted_query(&prepared.request.target);
+        let answered = self.ask(of_this_path(prepared, &target)).await.is_some_and(|answer| answer.answered());
+        if answered {
+            self.remark_another_answers(format!(
+                "may come from a cache or from another backend: the path {target} succeeds"
+            ));
+        }
+        answered
     }
 
-    /// The probe's failure is no refusal of what it sends, although another request succeeds.
-    fn remark_another_answers(&mut self, change: &str) {
-        let first = &self.tried[0].first;
-        let outcome = first.outcome();
-        let text = match is_stored(first) {
-            true => format!("the probe gets {outcome} from a cache: the response has an Age"),
-            false => format!(
-                "the probe gets {outcome}, which is no refusal of the request; {change} succeeds, perhaps from another backend or a cache"
-            ),
-        };
+    /// The app itself may not have answered the probe.
+    fn remark_another_answers(&mut self, how: impl fmt::Display) {
+        let text = format!("the probe gets {}, which {how}", self.tried[0].first.outcome());
         let advice = "find out from the log of the app, or of a proxy in front of it, who answers the probe, and why";
         self.remark = Some((text, advice));
     }

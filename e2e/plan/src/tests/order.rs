@@ -159,6 +159,19 @@ fn a_job_that_argo_cd_runs_first_comes_before_what_it_does_not_call() {
     let plan = plan_of(&(text.clone() + &database + &job("PreSync", "")));
     assert_eq!(names(&plan), ["cache", "migrate", "db", "web"]);
     assert_eq!(names(&plan_of(&(text + &job("PostSync", "")))), ["db", "web", "migrate"]);
+    // Others call what it calls, too, but Argo CD makes it last, or never.
+    let text = [component("db", ""), component("web", &call("db"))].concat();
+    for (hook, after) in [("Sync", &["db", "migrate"][..]), ("PostSync", &["db"]), ("SyncFail", &["db"])] {
+        let plan = plan_of(&(text.clone() + &job(hook, &call("db"))));
+        assert_eq!(plan.component("web").unwrap().depends_on, after, "{hook}");
+    }
+}
+
+#[test]
+fn the_variable_with_a_service_s_address_is_a_call() {
+    let reads = "{name: URL, value: 'http://$(MY_DB_SERVICE_HOST):$(MY_DB_SERVICE_PORT)/'}";
+    let plan = plan_of(&[component("api", reads), component("my-db", "")].concat());
+    assert_eq!(plan.component("api").unwrap().depends_on, ["my-db"]);
 }
 
 #[test]

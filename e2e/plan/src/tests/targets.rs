@@ -129,6 +129,20 @@ fn nothing_to_say(#[case] place: &str, #[case] line: &str) {
     assert_eq!(added(&text, Target::Local), []);
 }
 
+/// A Job's pods start together outside a cluster, which differs only where some would wait for others.
+#[rstest]
+#[case("parallelism: 2", false)]
+#[case("completions: 2, parallelism: 2", false)]
+#[case("completions: 3, parallelism: 2", true)]
+fn a_job_s_pods_start_together(#[case] spec: &str, #[case] is_said: bool) {
+    let text = format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: x}}\nspec: {{{spec}, template: {{spec: {{restartPolicy: Never, \
+         containers: [{{name: x, image: x}}]}}}}}}\n"
+    );
+    let warnings = plan_of(&text).warnings(Target::Docker);
+    assert_eq!(warnings.iter().any(|warning| warning.path == "spec.parallelism"), is_said, "{warnings:?}");
+}
+
 #[test]
 fn a_warning_in_full() {
     let text = format!("# A comment.\n---\n{}", with("workload", "strategy: {type: Recreate}"));

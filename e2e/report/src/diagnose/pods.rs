@@ -74,11 +74,7 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         let why = killed_by(container, end).map_or(String::new(), |message| format!(": `{message}`"));
         format!("; the last instance of {worst} ended with {} (exit code {}){why}", end.reason, end.exit_code)
     });
-    // The finding of a crash has the log.
-    let (log, excerpt) = match own_ends(pod, container).is_empty() {
-        false => (None, None),
-        true => log(data, worst, &container.name),
-    };
+    let (log, excerpt) = log(data, worst, &container.name);
     Some(Finding {
         claim: format!("{} was restarted {}: {}{ended}", component.name, counted(restarts, "time"), each.join(", ")),
         evidence: [Some(pointer(worst)), log].into_iter().flatten().collect(),
@@ -222,8 +218,7 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
                 component.name
             ),
         },
-        // The finding of a restart has the log.
-        excerpt: excerpt.filter(|_| pods.iter().all(|(_, pod)| pod.restarts == 0)),
+        excerpt,
         ..Finding::of(&component.name, Code::ComponentNotReady, Severity::Error)
     })
 }

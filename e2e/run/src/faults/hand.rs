@@ -40,7 +40,7 @@ impl Done {
 
     /// What `e2e_report::fault::resolve` decides, or refuses, before anything runs.
     pub(super) fn unresolved() -> Self {
-        Self::failed("this cannot be done here")
+        Self::failed("this should have been decided or refused before the run")
     }
 }
 
