@@ -130,8 +130,9 @@ fn mention<'a>(
 ) -> Option<Mention<'a>> {
     let host_start = start - pod_before(&text[..start], service);
     // `${NAME:-host}` has a default.
-    let before = text[..host_start].strip_suffix(":-").unwrap_or(&text[..host_start]);
-    if before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$')) {
+    let before = &text[..host_start];
+    if !before.ends_with(":-") && before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$'))
+    {
         return None;
     }
     let host_end = start + service.host().len();
