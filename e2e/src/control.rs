@@ -104,7 +104,7 @@ pub enum Error {
     Environment(#[from] environment::Error),
     #[error("the run does not answer at {url}: {source}; is it still up?")]
     NoAnswer { url: String, source: reqwest::Error },
-    #[error("the run refused {url}: {status} {body}")]
+    #[error("{} ({url} answered {status})", if body.is_empty() { "the run refused this" } else { body })]
     Refused { url: String, status: u16, body: String },
 }
 

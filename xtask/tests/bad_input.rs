@@ -142,7 +142,7 @@ fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] ph
 #[case::no_time(&["--duration", "0s"], &["'0s' for '--duration", "longer than zero"])]
 #[case::no_unit(&["--duration", "60"], &["'60' for '--duration", "such as 250ms, 60s or 5m"])]
 #[case::no_such_scenario(&["--scenario", "order"], &["no scenario [scenario.order]", "declared: none"])]
-#[case::no_such_target(&["--target", "podman"], &["there is no target `podman`", "docker, local or k8s"])]
+#[case::no_such_target(&["--target", "podman"], &["there is no target `podman`", "docker, local, k8s or auto"])]
 #[case::no_such_component(&["--set", "rediss.env.A=b"], &["--set rediss.env.A", "did you mean `redis`?"])]
 #[case::no_such_variable(&["--set", "redis.A=b"], &["`redis.A` does not name an environment variable", "component.env.NAME=value"])]
 #[case::no_such_replicas(&["--replicas", "nginx=2"], &["--replicas nginx=2", "components: redis"])]

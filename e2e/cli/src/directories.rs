@@ -9,9 +9,9 @@ use e2e_report::{
     environment::Environment,
     run_dir::{self, RunDir},
 };
-use e2e_run::{HELD, Options};
+use e2e_run::{HELD, Options, exit::ExitCode};
 
-use crate::failure::bad_input;
+use crate::failure::{Ended, bad_input};
 
 /// The link to the latest run's directory, which stands for it in arguments too.
 const LATEST: &str = "latest";
@@ -24,6 +24,10 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 
 /// What was brought up in a run directory, and the way to the process that keeps it.
 pub(crate) fn system(directory: &RunDir) -> Result<(Environment, Control)> {
+    // The secrets go with the system.
+    if !directory.join(run_dir::SECRETS).exists() {
+        return Err(Ended(ExitCode::NotUp, down()).into());
+    }
     let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
     let control = Control::of(&environment).with_context(down)?;
     Ok((environment, control))

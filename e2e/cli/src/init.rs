@@ -173,18 +173,20 @@ fn images(plan: &Plan, root: &Path) -> String {
     let dockerfiles = Dockerfiles::of(root);
     let (mut known, mut proposed, mut crowded) = (String::new(), String::new(), Vec::new());
     for image in own_images(plan) {
-        let found = dockerfiles.find(image);
+        let is_local = matches!(ImageName::new(image).tag, None | Some("dev" | "local" | "latest"));
+        // A release may be anyone's: it is proposed where a directory has its name.
+        let found = dockerfiles.find(image).filter(|found| is_local || matches!(found, Found::Sure(_)));
         // Another owner of a name without a registry could supply the image.
-        let has_registry = image.contains('/');
+        let is_unowned = !image.contains('/');
         let (mark, directory, text) = match &found {
-            Some(Found::Sure(directory)) => ("", shown(directory), &mut known),
-            Some(Found::Likely(directory)) => ("# ", shown(directory), &mut proposed),
-            None if has_registry => continue,
+            Some(Found::Sure(directory)) if is_local => ("", shown(directory), &mut known),
+            Some(Found::Sure(directory) | Found::Likely(directory)) => ("# ", shown(directory), &mut proposed),
+            None if !is_unowned || !is_local => continue,
             None => ("# ", "<directory>".to_owned(), &mut proposed),
         };
         // Writing to a String cannot fail.
         let _ = write!(text, "\n{mark}[images.{}]\n{mark}build = {}\n", quoted(image), quoted(&directory));
-        if !has_registry {
+        if is_unowned {
             let _ = writeln!(text, "{mark}pull = false");
         }
         if let Some(Found::Sure(directory) | Found::Likely(directory)) = found
@@ -286,7 +288,7 @@ const PUBLIC: [&str; 40] = [
     "zookeeper",
 ];
 
-/// Images that may be a project's own: with a tag for local builds, or without one.
+/// Images that may be a project's own.
 fn own_images(plan: &Plan) -> Vec<&str> {
     let jobs = plan.cron_jobs.iter().map(|cron_job| &cron_job.job);
     let pods = plan.components.iter().chain(jobs).map(|component| &component.pod);
@@ -294,9 +296,7 @@ fn own_images(plan: &Plan) -> Vec<&str> {
     let is_own = |image: &&str| {
         let name = ImageName::new(image);
         // No build has a given digest.
-        name.digest.is_none()
-            && !PUBLIC.contains(&name.last())
-            && matches!(name.tag, None | Some("dev" | "local" | "latest"))
+        name.digest.is_none() && !PUBLIC.contains(&name.last())
     };
     let mut images: Vec<&str> = containers.map(|container| container.image.as_str()).filter(is_own).collect();
     images.sort_unstable();
@@ -384,7 +384,16 @@ spec:
         };
         let text = images.iter().enumerate().map(pod).collect();
         let objects = e2e_plan::Objects::read(&[e2e_plan::Manifest { file: "app.yaml".into(), text }]);
-        assert_eq!(own_images(&Plan::of(objects).expect("a plan")), ["api", "api:dev"]);
+        let plan = Plan::of(objects).expect("a plan");
+        assert_eq!(own_images(&plan), ["api", "api:1.2", "api:dev"]);
+        let images = |files| super::images(&plan, project(files).path());
+        let proposed = images(&[]);
+        assert!(proposed.contains("# [images.\"api:dev\"]") && !proposed.contains("api:1.2"), "{proposed}");
+        let with_directory = images(&[("api/Dockerfile", "FROM scratch")]);
+        for (mark, image) in [("", "api:dev"), ("# ", "api:1.2")] {
+            let table = format!("\n{mark}[images.\"{image}\"]\n{mark}build = \"api\"\n{mark}pull = false\n");
+            assert!(with_directory.contains(&table), "{with_directory}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{fs, path::Path, process::Command};
 use rstest::rstest;
 
 #[rstest]
+#[case::debian("debian")]
 #[case::mariadb("mariadb")]
 #[case::memcached("memcached")]
 #[case::mysql("mysql")]

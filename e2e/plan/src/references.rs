@@ -241,7 +241,8 @@ fn is_host_key(key: &str) -> bool {
     name == "-h" || HOST_KEYS.iter().any(|ending| name.ends_with(ending))
 }
 
-fn names_callers(text: &str) -> bool {
+/// Whether a name says that its value lists who may call.
+pub fn names_callers(text: &str) -> bool {
     let text = text.to_lowercase();
     CALLER_KEYS.iter().any(|word| text.contains(word))
 }

@@ -40,7 +40,7 @@ impl fmt::Display for Target {
 
 /// A target's name that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no target `{0}`; write docker, local or k8s")]
+#[error("there is no target `{0}`; write docker, local, k8s or auto")]
 pub struct UnknownTarget(String);
 
 impl FromStr for Target {
@@ -62,6 +62,6 @@ mod tests {
             assert_eq!(serde_json::to_value(target).ok(), Some(target.as_str().into()));
         }
         let error = "podman".parse::<Target>().map_err(|error| error.to_string());
-        assert_eq!(error, Err("there is no target `podman`; write docker, local or k8s".into()));
+        assert_eq!(error, Err("there is no target `podman`; write docker, local, k8s or auto".into()));
     }
 }

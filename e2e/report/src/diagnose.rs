@@ -52,8 +52,12 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     hangs::leave_out_effects(data, &mut findings);
     pods::refer_to_others(&mut findings);
     tolerated::soften(data, thresholds, &mut findings);
-    findings
-        .sort_by(|a, b| (a.severity, a.code.place(), &a.component).cmp(&(b.severity, b.code.place(), &b.component)));
+    let in_start_order = |finding: &Finding| {
+        data.environment.components.iter().position(|component| Some(&component.name) == finding.component.as_ref())
+    };
+    findings.sort_by_cached_key(|finding| {
+        (finding.severity, finding.code.place(), in_start_order(finding), finding.component.clone())
+    });
     show_once(&mut findings);
     findings
 }

@@ -146,12 +146,9 @@ pub enum Error {
     Scenario { name: String, source: InvalidScenario },
     #[error("no scenario [scenario.{name}] in {}; declared: {declared}", file.display())]
     NoScenario { name: String, file: PathBuf, declared: String },
-    #[error("{key}: {reason}")]
-    Outside {
-        /// The key, as `secret.db.password`.
-        key: String,
-        reason: String,
-    },
+    /// Values of Secrets and ConfigMaps that are not there: a line each, which begins with its key, as `secret.db.password`.
+    #[error("values are missing:\n  {}", .0.join("\n  "))]
+    Outside(Vec<String>),
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }

@@ -13,6 +13,7 @@ use super::{
     lab::{Experiment, Lab},
     path::{is_odd, same_path},
     secrets::listed,
+    words::WORKS,
 };
 use crate::{
     http::{Route, Url, host_of},
@@ -103,7 +104,8 @@ impl Lab<'_> {
             Axis::Host => return self.of_host(prepared, to.clone(), None).await,
             Axis::Path => return self.of_another_path(prepared, observation, flip, explanation, experiment).await,
             Axis::Headers if works.request.headers.is_empty() => {
-                return self.of_own_headers(prepared, works, flip, explanation, experiment).await;
+                let own = &prepared.request.headers;
+                return self.of_own_headers(prepared, own, flip, explanation, experiment).await;
             }
             Axis::Headers => return self.of_headers(prepared, &works.request.headers, experiment).await,
             // Go adds Connection in spite of httpHeaders.
@@ -140,8 +142,10 @@ impl Lab<'_> {
         headers: &[(String, String)],
         all: Experiment,
     ) -> Option<Found> {
-        let (mut wanted, mut experiment) = (headers.to_vec(), all);
-        for header in headers.iter().filter(|_| headers.len() > 1) {
+        let own = &prepared.request.headers;
+        let mut wanted: Vec<_> = headers.iter().filter(|header| !own.contains(header)).cloned().collect();
+        let mut experiment = all;
+        for header in wanted.clone().iter().filter(|_| wanted.len() > 1) {
             let mut changed = prepared.clone();
             changed.request.set(&header.0, header.1.clone());
             let alone = Experiment::new(format!("the probe with {}", header.0), changed);
@@ -151,8 +155,16 @@ impl Lab<'_> {
             }
         }
         let names = names_of(&wanted);
-        let explanation = format!("the app refuses requests without {names} and accepts them with it");
-        let flip = Flip::new(Axis::Headers, format!("no {names}"), names);
+        let is_sent = |(name, _): &(String, String)| own.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let (explanation, from) = match wanted.iter().any(is_sent) {
+            true => {
+                (format!("the app refuses what the probe says in {names} and accepts that of {WORKS}"), names.clone())
+            }
+            false => {
+                (format!("the app refuses requests without {names} and accepts them with it"), format!("no {names}"))
+            }
+        };
+        let flip = Flip::new(Axis::Headers, from, names);
         let signs_in = wanted.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let changes = wanted.into_iter().map(Change::added).collect();
         let found = Found::of_flip(Cause::MissingHeader, flip, explanation, changes);

@@ -82,12 +82,19 @@ fn remedy(case: &Case, found: &Found) -> String {
         (_, Cause::HeaderRefused) if found.flip.as_ref().is_some_and(|flip| flip.axis == Axis::Connection) => {
             "make the app accept `Connection: close`, which a kubelet sends whatever httpHeaders say".to_owned()
         }
-        (_, Cause::PlainToTls | Cause::TlsToPlain | Cause::WrongPort | Cause::RedirectToHttps) => {
-            let more: Vec<String> = found.changes.iter().filter_map(Change::of_request).collect();
-            let more = if more.is_empty() { String::new() } else { format!("; also set {}", more.join(" and ")) };
+        _ => {
+            // The remedy names what the cause is about.
+            let is_of_place = matches!(
+                found.cause,
+                Cause::PlainToTls | Cause::TlsToPlain | Cause::WrongPort | Cause::RedirectToHttps
+            );
+            let axis = found.flip.as_ref().map(|flip| flip.axis).filter(|_| !is_of_place);
+            let others =
+                found.changes.iter().filter(|change| is_of_place || axis.is_some_and(|axis| !change.is_of(axis)));
+            let more: Vec<String> = others.filter_map(Change::of_request).collect();
+            let more = if more.is_empty() { String::new() } else { format!("; also {}", more.join(" and ")) };
             found.cause.remedy(field) + &more
         }
-        _ => found.cause.remedy(field),
     }
 }
 
@@ -141,12 +148,26 @@ impl Change {
         }
     }
 
-    /// What it sets in the request itself, as part of a sentence.
+    /// Whether it changes this part of the request.
+    fn is_of(&self, axis: Axis) -> bool {
+        match axis {
+            Axis::Host => matches!(self, Self::Host(_)),
+            Axis::Path => matches!(self, Self::Path(_)),
+            Axis::Headers | Axis::UserAgent | Axis::Accept => {
+                matches!(self, Self::Header { .. } | Self::Without(_) | Self::WithoutHeaders)
+            }
+            _ => false,
+        }
+    }
+
+    /// What it changes in the request itself, as part of a sentence.
     fn of_request(&self) -> Option<String> {
         match self {
-            Self::Path(path) => Some(format!("path: {}", without_secrets(path))),
-            Self::Host(host) => Some(format!("the Host {host} in httpHeaders")),
-            Self::Header { name, .. } => Some(format!("{name} in httpHeaders")),
+            Self::Path(path) => Some(format!("set path: {}", without_secrets(path))),
+            Self::Host(host) => Some(format!("set the Host {host} in httpHeaders")),
+            Self::Header { name, .. } => Some(format!("set {name} in httpHeaders")),
+            Self::Without(names) => Some(format!("remove {} from httpHeaders", names.join(" and "))),
+            Self::WithoutHeaders => Some("remove the httpHeaders".to_owned()),
             _ => None,
         }
     }

@@ -1,46 +1,76 @@
-//! The probe fails because of its own headers: of what they say, or of their size or number. Main function: [`Lab::of_own_headers`].
+//! The probe fails because of its own headers: of what they say, or of their size or number. Main functions: [`Lab::of_own_headers`],
+//! [`Lab::one_own_header`].
 
 use std::cmp::Reverse;
 
-use e2e_kubelet::diagnosis::{Cause, Flip};
+use e2e_kubelet::diagnosis::{Axis, Cause, Flip};
 
 use super::{
     Claim, Found,
     fix::Change,
     lab::{Experiment, Lab},
+    secrets::listed,
 };
 use crate::probe::Prepared;
 
+/// The headers that are left out in turn: each takes a request, and few probes have more.
+const MAX_HEADERS: usize = 4;
+
 impl Lab<'_> {
-    /// The probe succeeds without its own headers. If the app refuses what they say, it accepts others of the same size and number.
+    /// One of the probe's headers makes it fail, where the app requires another one.
+    pub(super) async fn one_own_header(&mut self, prepared: &Prepared) -> Option<Found> {
+        let headers = &prepared.request.headers;
+        let mut names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        names.dedup_by(|one, other| one.eq_ignore_ascii_case(other));
+        for name in names.iter().filter(|_| names.len() > 1).take(MAX_HEADERS) {
+            let mut fewer = prepared.clone();
+            let refused =
+                fewer.request.headers.extract_if(.., |(other, _)| other.eq_ignore_ascii_case(name)).collect::<Vec<_>>();
+            let experiment = Experiment::new(format!("the probe without {name}"), fewer);
+            if self.ask(experiment.clone()).await?.answered() {
+                let flip = Flip::new(Axis::Headers, listed(&refused), format!("no {name}"));
+                let explanation = format!("the app refuses requests with {name} and accepts them without it");
+                return self.of_own_headers(prepared, &refused, flip, explanation, experiment).await;
+            }
+        }
+        None
+    }
+
+    /// The probe succeeds without some of its own headers, in `experiment`. If the app refuses what they say, it accepts others of the same
+    /// size and number.
     pub(super) async fn of_own_headers(
         &mut self,
         prepared: &Prepared,
-        works: &Prepared,
+        refused: &[(String, String)],
         flip: Flip,
         explanation: String,
         experiment: Experiment,
     ) -> Option<Found> {
-        let mut others = prepared.clone();
-        others.request.headers = unknown(&prepared.request.headers);
-        let others = Experiment::new("the probe with unknown headers of the same size and number", others);
+        let rest = experiment.http()?.clone();
+        let with = |headers: Vec<(String, String)>| {
+            let mut padded = rest.clone();
+            padded.request.headers.extend(headers);
+            padded
+        };
+        let others =
+            Experiment::new("the probe with unknown headers of the same size and number", with(unknown(refused)));
+        let short = with(vec![("X".to_owned(), "x".to_owned())]);
+        let short = Experiment::new("the probe with one byte in another header", short);
+        let is_all = refused.len() == prepared.request.headers.len();
+        let names = || refused.iter().map(|(name, _)| name.clone()).collect();
         // An app may refuse every header that it does not know.
-        if self.ask(others.clone()).await?.answered() || !self.takes_a_short_header(prepared, works).await? {
-            let changes = vec![Change::WithoutHeaders];
+        if self.ask(others.clone()).await?.answered() || !self.ask(short).await?.answered() {
+            let changes = vec![if is_all { Change::WithoutHeaders } else { Change::Without(names()) }];
             return self.prove_flip(Cause::HeaderRefused, flip, explanation, changes, experiment).await;
         }
-        let explanation =
-            format!("{explanation}; as many unknown headers of the same size fail too, and a short one does not");
-        let changes = vec![self.without_the_longest(prepared).await];
-        let found = Found::of_flip(Cause::HeaderTooLarge, flip, explanation, changes);
+        let alike = match refused.len() {
+            1 => "an unknown header of the same size fails too",
+            _ => "as many unknown headers of the same size fail too",
+        };
+        let explanation = format!("{explanation}; {alike}, and a short one does not");
+        let change = if is_all { self.without_the_longest(prepared).await } else { Change::Without(names()) };
+        let found = Found::of_flip(Cause::HeaderTooLarge, flip, explanation, vec![change]);
         self.prove(Claim { fails: vec![others], ..Claim::of(found, experiment) }).await
-    }
-
-    async fn takes_a_short_header(&mut self, prepared: &Prepared, works: &Prepared) -> Option<bool> {
-        let mut short = Prepared { request: works.request.clone(), ..prepared.clone() };
-        short.url.target.clone_from(&works.request.target);
-        short.request.headers = vec![("X-Padding".to_owned(), "x".to_owned())];
-        Some(self.ask(Experiment::plain("with one byte in another header", short)).await?.answered())
     }
 
     /// A change that leaves as many headers as the server takes: it drops the longest one, two, four and so on, or all.

@@ -179,6 +179,7 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
         matches!(status, 403 | 503) => lab.another_source(prepared, OTHER_SOURCES),
         // Seldom the way to refuse an address.
         is_refusal && !is_unserved && status != 403 => lab.another_source(prepared, 1),
+        is_refusal && !is_unserved => lab.one_own_header(prepared),
         true => lab.wanted_header(prepared, is_refusal && !is_unserved),
     );
     of_everyone(lab, prepared, observation, &seen).await

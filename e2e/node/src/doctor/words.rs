@@ -12,7 +12,15 @@ pub(super) const WORKS: &str = "the request of --works";
 
 /// The observation, as a clause that can follow `because`; empty for a success. `evidence` are the requests.
 pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> String {
-    let clause = of_observation(observation, evidence);
+    let clause = of_observation(observation);
+    let clause = match (evidence.iter().skip(1).find(|trial| trial.succeeded > 0), observation.kind) {
+        _ if clause.is_empty() => clause,
+        (Some(Trial { change, sent, succeeded, .. }), _) => {
+            format!("{clause}; {change} succeeded {succeeded} of {sent} times, which proves no cause")
+        }
+        (None, Kind::Response) => format!("{clause}, and no change that was tried makes it succeed"),
+        (None, _) => clause,
+    };
     let clause = match observation.followed.last() {
         Some(last) if !clause.is_empty() => format!("it is redirected to {last}, and there {clause}"),
         _ => clause,
@@ -25,8 +33,7 @@ pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> Strin
     }
 }
 
-fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
-    let succeeded = evidence.iter().skip(1).find(|trial| trial.succeeded > 0);
+fn of_observation(observation: &Observation) -> String {
     let Observation { verdict, kind, status, message, spoke, .. } = observation;
     match (verdict, kind) {
         (Verdict::Success, _) => String::new(),
@@ -49,14 +56,7 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
             None => "the TLS handshake fails".to_owned(),
         },
         (_, Kind::Response) => match status {
-            Some(status) => match succeeded {
-                None => format!("the app answers {status}, and no change that was tried makes it succeed"),
-                Some(Trial { change, sent, succeeded, .. }) => {
-                    format!(
-                        "the app answers {status}; {change} succeeded {succeeded} of {sent} times, which proves no cause"
-                    )
-                }
-            },
+            Some(status) => format!("the app answers {status}"),
             None => "the probe fails".to_owned(),
         },
         (_, Kind::Malformed | Kind::Http2) => match spoke {

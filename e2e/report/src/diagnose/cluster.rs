@@ -95,7 +95,7 @@ fn troubled_node(cluster: &Cluster, index: usize, node: &Node) -> Finding {
     let placed = cluster.placement.iter().filter(|place| place.node.as_ref() == Some(&node.name));
     let pods: Vec<&str> = placed.map(|place| place.pod.as_str()).collect();
     let silence = node.silent_ms.map(|ms| format!("had been silent for {} at the end of the run", human_ms(ms)));
-    let is_silent = silence.is_some() || node.troubles.iter().any(|trouble| trouble.starts_with("Ready=Unknown"));
+    let is_silent = silence.is_some() || node.unheard;
     let state = silence.unwrap_or_else(|| {
         let takes = if node.ready { "accepts pods but reports trouble" } else { "accepts no pods" };
         takes.to_owned()
@@ -164,6 +164,7 @@ mod tests {
         let unknown = Node {
             ready: false,
             silent_ms: None,
+            unheard: true,
             troubles: vec!["Ready=Unknown: Kubelet stopped posting node status.".to_owned()],
             ..node("c")
         };

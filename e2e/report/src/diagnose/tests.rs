@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    environment::ProbeSpec,
+    environment::{Component, ProbeSpec},
     evidence::{
         Sample, Throttling, Usage,
         processes::{ContainerProcesses, Process},
@@ -37,6 +37,23 @@ fn findings(data: &RunData) -> Vec<Finding> {
 
 fn test(binary: &str, name: &str, passed: bool) -> Test {
     Test { binary: binary.to_owned(), name: name.to_owned(), passed, failure: None }
+}
+
+/// What starts first is what the rest waits for.
+#[test]
+fn findings_of_a_kind_stand_in_start_order() {
+    let mut data = quiet();
+    let components = &mut data.environment.components;
+    let app = components[0].clone();
+    let pods =
+        ["zookeeper", "app"].map(|name| (Component { name: name.to_owned(), ..app.clone() }, format!("{name}-0")));
+    *components = pods.iter().map(|(component, _)| component.clone()).collect();
+    for (_, pod) in pods {
+        data.throttling.insert(pod, Throttling { periods: 100, throttled: 90 });
+    }
+    let throttled = findings(&data).into_iter().filter(|finding| finding.code == Code::CpuThrottled);
+    let named: Vec<_> = throttled.filter_map(|finding| finding.component).collect();
+    assert_eq!(named, ["zookeeper", "app"]);
 }
 
 #[rstest::rstest]

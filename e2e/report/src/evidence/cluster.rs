@@ -37,6 +37,9 @@ pub struct Node {
     pub name: String,
     /// Whether it accepts pods: `Ready` and not cordoned.
     pub ready: bool,
+    /// Whether the control plane no longer hears of it: `Ready` is `Unknown`.
+    #[serde(default)]
+    pub unheard: bool,
     /// Conditions that report trouble, with their messages.
     pub troubles: Vec<String>,
     /// Its capacity in the cluster's notation: `cpu`, `memory`.

@@ -31,37 +31,35 @@ impl Config {
     /// Everything that is given from outside, with its values; `make` makes some up from names and keys.
     ///
     /// # Errors
-    /// A variable is not set or a file is not there.
+    /// Variables are not set or files are not there: all of them.
     pub fn given(&self, root: &Path, make: &mut dyn FnMut(&str, &str) -> String) -> Result<Vec<OutsideObject>, Error> {
-        self.each_given(|table, name, key, value| {
-            value.read(root, &mut || make(name, key)).map_err(|reason| {
-                let key = format!("{table}.{name}.{key}");
-                Error::Outside { key, reason }
+        let mut missing = Vec::new();
+        let given = self.each_given(|table, name, key, value| {
+            value.read(root, &mut || make(name, key)).unwrap_or_else(|reason| {
+                missing.push(format!("{table}.{name}.{key}: {reason}"));
+                Vec::new()
             })
-        })
+        });
+        if missing.is_empty() { Ok(given) } else { Err(Error::Outside(missing)) }
     }
 
     /// The same without values, for a plan that is not run.
     #[must_use]
     pub(crate) fn given_names(&self) -> Vec<OutsideObject> {
-        self.each_given(|_, _, _, _| Ok(Vec::new())).unwrap_or_default()
+        self.each_given(|_, _, _, _| Vec::new())
     }
 
-    fn each_given(
-        &self,
-        mut read: impl FnMut(&str, &str, &str, &OutsideValue) -> Result<Vec<u8>, Error>,
-    ) -> Result<Vec<OutsideObject>, Error> {
+    fn each_given(&self, mut read: impl FnMut(&str, &str, &str, &OutsideValue) -> Vec<u8>) -> Vec<OutsideObject> {
         let mut all = Vec::new();
         for (table, kind, outside) in
             [("secret", "Secret", &self.secret), ("config_map", "ConfigMap", &self.config_map)]
         {
             for (name, keys) in outside {
-                let values = keys.iter().map(|(key, value)| Ok((key.clone(), read(table, name, key, value)?)));
-                let values = values.collect::<Result<_, Error>>()?;
+                let values = keys.iter().map(|(key, value)| (key.clone(), read(table, name, key, value))).collect();
                 all.push(OutsideObject { kind, name: name.clone(), file: self.file.clone(), values });
             }
         }
-        Ok(all)
+        all
     }
 }
 
@@ -116,9 +114,11 @@ mod tests {
         };
         assert_eq!(
             error("secret.db.password = { env = 'E2E_TEST_NOT_SET' }"),
-            "secret.db.password: the environment variable E2E_TEST_NOT_SET is not set; export it before the run"
+            "values are missing:\n  secret.db.password: the environment variable E2E_TEST_NOT_SET is not set; export it before the run"
         );
-        let message = error("secret.db.password = { file = 'x' }");
-        assert!(message.starts_with("secret.db.password: x cannot be read: "), "{message}");
+        let message = error("secret.db.password = { file = 'x' }\nsecret.db.user = { env = 'E2E_TEST_NOT_SET' }");
+        let lines: Vec<&str> = message.lines().collect();
+        assert!(lines[1].starts_with("  secret.db.password: x cannot be read: "), "{message}");
+        assert!(lines[2].starts_with("  secret.db.user: the environment variable"), "{message}");
     }
 }

@@ -11,6 +11,7 @@ mod process;
 mod program;
 mod services;
 mod sockets;
+mod spec;
 mod translate;
 mod unhonoured;
 mod usage;
@@ -27,7 +28,7 @@ use std::{
 
 use e2e_kubelet::status::Exit;
 use e2e_node::{node::ExecResult, probe::Target};
-use e2e_plan::{Container, Plan, Service, programs, references::arguments};
+use e2e_plan::{Plan, Service, references::arguments};
 use e2e_report::{evidence::Usage, run_dir::RunDir};
 use parking_lot::{Mutex, RwLock};
 use rustix::process::Signal;
@@ -37,9 +38,8 @@ use self::{
     hosts::Hosts,
     pod::Pod,
     ports::Ports,
-    process::{Process, Spec},
+    process::Process,
     services::{ServicePort, ServicePorts, service_ports},
-    translate::Translation,
     workspace::Workspace,
 };
 use super::{
@@ -170,103 +170,9 @@ impl LocalPods {
                 self.workspace.write(&pod.script(container), &script)?;
             }
             self.write_clients(pod, container, found)?;
+            self.write_servers(pod, container, found)?;
         }
         Ok(())
-    }
-
-    fn translation(&self, pod: &Pod, container: &Container) -> Translation {
-        let private = pod.private(&container.name).display().to_string();
-        let mut translation = Translation::new(private, container.image.clone(), pod.local_ports());
-        let namespace = &pod.spec.component.namespace;
-        let is_meant = |service: &Service| service.is_meant_in(namespace, &self.declared);
-        // A name with its namespace first: the short one is what it begins with.
-        let (meant, others): (Vec<&Service>, Vec<&Service>) =
-            self.declared.iter().partition(|service| is_meant(service));
-        for (services, is_short) in [(others, false), (meant, true)] {
-            for service in services {
-                let namespace = (!is_short).then_some(service.namespace.as_str());
-                for port in &service.ports {
-                    if let Some(address) = self.service(&service.name, port.port) {
-                        translation.service(service.host(), namespace, port.port, address);
-                    }
-                }
-                for pod in self.all_pods().iter().filter(|pod| service.names_pods_of(&pod.spec.component)) {
-                    let name = format!("{}.{}", pod.spec.name, service.host());
-                    for (number, address) in &pod.ports {
-                        translation.service(&name, namespace, *number, *address);
-                    }
-                }
-            }
-        }
-        for mount in &container.mounts {
-            translation.path(&mount.path, &super::files::path(&pod.directory, mount).display().to_string());
-        }
-        translation
-    }
-
-    /// Replaces hosts without a port by addresses. `key` is the variable or option whose value the text is.
-    fn with_addresses(&self, pod: &Pod, (key, text): (Option<&str>, &str)) -> String {
-        self.hosts.text(key, text, (&pod.spec.component.namespace, &self.declared))
-    }
-
-    fn process_spec(&self, pod: &Pod, container_name: &str) -> Result<Spec, Error> {
-        let container = pod.spec.container(container_name)?;
-        let missing = || Error::no_such_container(&pod.spec.name, container_name);
-        let found = pod.programs.get(container_name).ok_or_else(missing)?;
-        let translation = self.translation(pod, container);
-        // The address that probes name too: an allow-list made from it must know them, as on the other targets.
-        let resolved =
-            pod.spec.resolve(container, &self.run_id, pod.simulated_ip, self.links(&pod.spec.component.namespace));
-        let text = |value: (Option<&str>, &str)| translation.text(&self.with_addresses(pod, value));
-        let translated = |list: &[String]| arguments(list).map(text).collect::<Vec<_>>();
-
-        let command = || translated(&resolved.command);
-        let mut argv: Vec<String> = if let Some(binary) = &found.binary {
-            vec![binary.display().to_string()]
-        } else if found.program.script.is_some() {
-            let script = pod.script(container_name).display().to_string();
-            ["sh".to_owned(), script].into_iter().chain(command()).collect()
-        } else if found.program.leaves(&resolved.command) {
-            command()
-        } else {
-            found.program.run.iter().map(|part| translation.template(part)).collect()
-        };
-        argv.extend(translated(&resolved.args));
-
-        let mut env: BTreeMap<String, String> = BTreeMap::new();
-        let clients = (!found.program.clients.is_empty()).then(|| pod.clients(container_name));
-        let found_first = clients.into_iter().chain(found.directories.iter().cloned());
-        let path = std::env::join_paths(found_first.chain(programs::path()));
-        env.insert("PATH".to_owned(), path.unwrap_or_default().to_string_lossy().into_owned());
-        env.insert("HOME".to_owned(), pod.private(container_name).display().to_string());
-        env.extend(resolved.env.into_iter().map(|(name, value)| {
-            let value = text((Some(&name), &value));
-            (name, value)
-        }));
-        env.extend(found.program.env.iter().map(|(name, value)| (name.clone(), translation.template(value))));
-
-        Ok(Spec {
-            argv,
-            env: env.into_iter().collect(),
-            directory: found.working_directory.clone().unwrap_or_else(|| pod.private(container_name)),
-            // The project's own directory is open to whoever runs this, and to others perhaps not.
-            user: self.workspace.user().filter(|_| found.working_directory.is_none()),
-            log: self.workspace.log(&pod.spec.name, container_name),
-            stop_signal: match found.program.stop_signal {
-                Some(StopSignal::Interrupt) => Signal::INT,
-                Some(StopSignal::Quit) => Signal::QUIT,
-                Some(StopSignal::Terminate) | None => Signal::TERM,
-            },
-        })
-    }
-
-    /// Variables such as `BACKEND_SERVICE_HOST`, with addresses of this machine.
-    fn links(&self, namespace: &str) -> Vec<(String, String)> {
-        let of = |service: &Service| {
-            let port = |port: &e2e_plan::ServicePort| Some(self.service(&service.name, port.port)?.port());
-            service.links("127.0.0.1", port)
-        };
-        self.declared.iter().filter(|service| service.is_meant_in(namespace, &self.declared)).flat_map(of).collect()
     }
 
     fn pod(&self, name: &str) -> Result<Arc<Pod>, Error> {
@@ -341,8 +247,7 @@ impl LocalPods {
     pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
         let pod = &*self.pod(pod)?;
         let translation = self.translation(pod, pod.spec.container(container)?);
-        let command: Vec<String> =
-            arguments(command).map(|argument| translation.text(&self.with_addresses(pod, argument))).collect();
+        let command: Vec<String> = arguments(command).map(|argument| self.text(pod, &translation, argument)).collect();
         let program = command.first().map_or("", String::as_str);
         let failed = |error: std::io::Error| Error::Exec { reason: format!("exec: {program:?}: {error}") };
         self.process_spec(pod, container)?.exec(&command).await.map_err(failed)

@@ -124,7 +124,7 @@ async fn meet<T: Copy + 'static>(
             let examined = Box::pin(async { examine(&make(words).await).await });
             (format!("{name} (with `{words}`)"), *expected, *make, with_stall(examined).await)
         });
-        let patients = futures_util::stream::iter(patients).buffered(8);
+        let patients = futures_util::stream::iter(patients).buffer_unordered(8);
         for (name, expected, make, ((diagnosis, mut found), stall)) in patients.collect::<Vec<_>>().await {
             count += 1;
             let named = wrong(expected, &diagnosis);

@@ -126,6 +126,7 @@ fn node(node: &ClusterNode, silences: &BTreeMap<String, Duration>) -> Node {
         ready: nodes::is_ready(node),
         taints: nodes::taints(node).map(nodes::taint_text).collect(),
         machine: nodes::machine(node).map(str::to_owned),
+        unheard: conditions.iter().any(|c| c.type_ == "Ready" && c.status == "Unknown"),
         silent_ms: silence.copied().map(duration::millis),
         troubles: trouble.chain(cordon).collect(),
         capacity: cpu_and_memory(status.capacity),

@@ -6,9 +6,11 @@ use std::{
     path::PathBuf,
 };
 
+use e2e_plan::Container;
+
 use super::{
     super::{Error, pods::PodSpec},
-    FoundProgram, FoundPrograms,
+    FoundProgram, FoundPrograms, Program,
     ports::Ports,
     workspace::Workspace,
 };
@@ -64,6 +66,12 @@ impl Pod {
         self.ports.iter().chain(&self.unnamed_ports).map(|(number, address)| (*number, address.port())).collect()
     }
 
+    /// The program of a container that runs something else, which may start it: `sh -c 'exec redis-server'`.
+    pub(super) fn wrapped(&self, container: &Container) -> Option<&Program> {
+        let program = &self.programs.get(&container.name)?.program;
+        (program.script.is_some() && program.leaves(&container.command, &container.args)).then_some(program)
+    }
+
     /// The directory for what a container has in no volume: sockets, the working directory. Each instance has its own.
     pub(super) fn private(&self, container: &str) -> PathBuf {
         self.directory.join(".private").join(container)
@@ -72,6 +80,11 @@ impl Pod {
     /// The directory of the programs that lead a container's clients to its server.
     pub(super) fn clients(&self, container: &str) -> PathBuf {
         self.directory.join(".clients").join(container)
+    }
+
+    /// The directory of the programs that start a container's server for another program.
+    pub(super) fn servers(&self, container: &str) -> PathBuf {
+        self.directory.join(".servers").join(container)
     }
 
     /// The script that replaces a container's entrypoint.

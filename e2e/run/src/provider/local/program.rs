@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_plan::{ImageName, programs};
+use e2e_plan::{ImageName, programs, shell};
 use e2e_report::env_vars;
 use serde::Deserialize;
 
@@ -30,7 +30,8 @@ pub struct Program {
     /// Program and first arguments that replace the image's entrypoint and the container's command; its args follow. Without them the
     /// container's command runs.
     pub run: Vec<String>,
-    /// A shell script that replaces the image's entrypoint; the container's command and args are its arguments.
+    /// A shell script that replaces the image's entrypoint; the container's args are its arguments, and its command if that is a server of
+    /// `commands`, or none are named.
     pub script: Option<String>,
     /// Required programs.
     pub binaries: Vec<String>,
@@ -44,8 +45,8 @@ pub struct Program {
     pub rewrite: Vec<Rewrite>,
     /// The signal that asks the program to stop; SIGTERM unless set.
     pub stop_signal: Option<StopSignal>,
-    /// Programs in a container's command that run as they are, in place of `run`; of a script the names of the server, and it takes
-    /// no other command.
+    /// Programs in a container's command that run as they are, in place of `run`. Of a script the names of its server: another program
+    /// runs as it is, and finds the script under these names.
     pub commands: Vec<String>,
     /// Programs that exec probes and hooks call, with the first arguments that lead each to the local port.
     pub clients: BTreeMap<String, Vec<String>>,
@@ -101,8 +102,12 @@ pub enum Error {
     Install { image: String, packages: String, reason: String },
 }
 
+/// The entrypoint of official images, which starts a server or another program.
+pub(super) const ENTRYPOINT: &str = "docker-entrypoint.sh";
+
 /// The built-in scripts.
-const BUILTIN: [(&str, &str); 7] = [
+const BUILTIN: [(&str, &str); 9] = [
+    ("curl", include_str!("builtin/curl.sh")),
     ("mariadb", include_str!("builtin/mariadb.sh")),
     ("memcached", include_str!("builtin/memcached.sh")),
     ("nats", include_str!("builtin/nats.sh")),
@@ -110,6 +115,7 @@ const BUILTIN: [(&str, &str); 7] = [
     ("postgres", include_str!("builtin/postgres.sh")),
     ("rabbitmq", include_str!("builtin/rabbitmq.sh")),
     ("redis", include_str!("builtin/redis.sh")),
+    ("tools", include_str!("builtin/tools.sh")),
 ];
 
 impl TryFrom<BTreeMap<String, Program>> for Programs {
@@ -212,10 +218,28 @@ impl Program {
         }
     }
 
-    /// Whether a container's own command runs: nothing replaces it.
-    pub(super) fn leaves(&self, command: &[String]) -> bool {
-        let is_named = |first: &String| self.run.is_empty() || self.commands.contains(first);
-        self.cargo.is_none() && self.script.is_none() && command.first().is_some_and(is_named)
+    /// Whether a container's own words run and nothing replaces them. Of a script that names its servers, all others do, as an image's
+    /// entrypoint does it: it takes options and configurations for the server.
+    pub(super) fn leaves(&self, command: &[String], args: &[String]) -> bool {
+        if self.cargo.is_some() {
+            return false;
+        }
+        if self.script.is_none() {
+            return command.first().is_some_and(|first| self.run.is_empty() || self.commands.contains(first));
+        }
+        let is_argument = |first: &String| first.is_empty() || first.starts_with('-') || first.ends_with(".conf");
+        let first = command.first().or_else(|| args.first().filter(|first| !is_argument(first)));
+        !self.commands.is_empty() && first.is_some_and(|first| self.server(first).is_none())
+    }
+
+    /// The server of the script that a word is, wherever the image has it.
+    pub(super) fn server(&self, word: &str) -> Option<&String> {
+        self.commands.iter().find(|server| shell::base(server) == shell::base(word))
+    }
+
+    /// The names under which others start the script.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &str> {
+        self.commands.iter().map(|server| shell::base(server)).chain([ENTRYPOINT])
     }
 
     /// Whether something runs in a container: a program, or its own command.
@@ -320,6 +344,25 @@ mod tests {
         let expected = "no local program for mongo:7, app; declare one for each in .config/e2e.toml, such as [local.\"mongo:7\"], or use \
                         --target docker";
         assert_eq!(error, expected);
+    }
+
+    #[rstest::rstest]
+    #[case::no_words("redis:7", "", "", false)]
+    #[case::arguments("redis:7", "", "--save", false)]
+    #[case::the_server("redis:7", "redis-server", "", false)]
+    #[case::the_server_by_its_path("redis:7", "/usr/local/bin/redis-server", "", false)]
+    #[case::another_server_of_the_entrypoint("redis:7", "", "redis-server", false)]
+    #[case::a_client("redis:7", "redis-cli", "", true)]
+    #[case::a_shell("redis:7", "sh", "", true)]
+    #[case::a_shell_of_the_entrypoint("redis:7", "", "sh", true)]
+    #[case::the_entrypoint("redis:7", "docker-entrypoint.sh", "", true)]
+    #[case::a_client_of_the_entrypoint("redis:7", "", "redis-cli", true)]
+    #[case::a_configuration("redis:7", "", "/etc/redis.conf", false)]
+    #[case::a_tool("busybox:1", "sh", "", false)]
+    fn what_runs_as_it_is(#[case] image: &str, #[case] command: &str, #[case] args: &str, #[case] expected: bool) {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let builtin = Programs::builtin();
+        assert_eq!(builtin.for_image(image).unwrap().leaves(&words(command), &words(args)), expected);
     }
 
     #[test]

@@ -123,6 +123,59 @@ async fn a_program_finds_mounts_at_its_places_and_has_ports_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_neighbour_in_the_pod_is_found_at_its_port() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spec = "{ containers: [\
+                { name: app, image: IMAGE, args: ['echo $CACHE localhost:8080'], env: [{ name: CACHE, value: 'redis://localhost:6379/0' }] },\
+                { name: cache, image: IMAGE, args: ['echo 127.0.0.1:6379'], ports: [{ containerPort: 6379 }] }] }";
+    let pods = local(&directory, spec);
+    let port = pods.target(POD).expect("the pod").ports[&6379].port();
+    assert_eq!(output(&pods, "app").await, format!("redis://127.0.0.1:{port}/0 localhost:8080"));
+    assert_eq!(output(&pods, "cache").await, format!("127.0.0.1:{port}"));
+    pods.teardown().await.expect("everything is removed");
+}
+
+/// A script stands for an image's entrypoint and server. What else the image's containers run finds it by these names.
+#[tokio::test]
+async fn a_script_runs_for_whoever_calls_the_server() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("server.sh"), "echo \"$@\" at $PORT").expect("a script");
+    let program = "script = 'server.sh'\ncommands = ['serve']\nenv = { PORT = '{port:81}' }\nclients = { basename = [] }\nport_flags = ['--']\n";
+    let spec = "{ containers: [\
+                { name: plain, image: 'sh:1', args: [-v] },\
+                { name: path, image: 'sh:1', command: [/usr/bin/serve], args: [-v] },\
+                { name: shell, image: 'sh:1', command: [sh, -c, 'echo a client at $PORT; exec serve -v'] },\
+                { name: whole, image: 'sh:1', args: [sh, -c, 'exec /usr/bin/serve -v'] },\
+                { name: path-of-manifest, image: 'sh:1', command: [sh, -c, 'serve $PATH'], env: [{ name: PATH, value: /scripts }] },\
+                { name: entry, image: 'sh:1', command: [/usr/local/bin/docker-entrypoint.sh, serve, -v] },\
+                { name: flag, image: 'sh:1', command: [docker-entrypoint.sh, -v] },\
+                { name: other, image: 'sh:1', command: [docker-entrypoint.sh, echo, hello] }] }";
+    let pods = with_program(&directory, plan_of_pod(spec), toml::from_str(program).expect("a program"));
+    let said = output(&pods, "plain").await;
+    let port = said.strip_prefix("-v at ").expect("the script's words");
+    let expected = [
+        ("path", "serve -v at PORT"),
+        ("shell", "a client at\nserve -v at PORT"),
+        ("whole", "serve -v at PORT"),
+        ("entry", "serve -v at PORT"),
+        ("flag", "-v at PORT"),
+        ("other", "hello"),
+    ];
+    for (container, expected) in expected {
+        assert_eq!(output(&pods, container).await.replace(port, "PORT"), expected, "{container}");
+    }
+    let path = output(&pods, "path-of-manifest").await;
+    assert!(path.contains(":/scripts:"), "{path}");
+    // A probe asks as the container itself does.
+    for command in [["basename", "--", "81"], ["sh", "-c", "basename -- 81"]] {
+        let command: Vec<String> = command.map(str::to_owned).into();
+        let said = pods.exec(POD, "shell", &command).await.expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&said.output).trim(), port, "{command:?}");
+    }
+    pods.teardown().await.expect("everything is removed");
+}
+
+#[tokio::test]
 async fn a_new_instance_is_fresh_and_another_pod_finds_only_claims() {
     let directory = tempfile::tempdir().expect("a directory");
     let spec = "{ containers: [{ name: app, image: IMAGE, args: ['for place in . /own /data; do ls $place | wc -l; touch $place/x; done'], \

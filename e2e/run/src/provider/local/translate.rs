@@ -59,6 +59,22 @@ impl Translation {
         self.mount = Some(Regex::new(&pattern).expect("a valid pattern"));
     }
 
+    /// What a pod calls its own ports by: `localhost:port`, and for port 80 a bare `//localhost`.
+    pub(super) fn own_ports(&self, text: &str) -> String {
+        static OWN: LazyLock<Regex> = LazyLock::new(|| {
+            let host = r"(?:localhost|127\.0\.0\.1)";
+            let pattern = format!(r"(^|[^A-Za-z0-9_.\-]){host}:([0-9]+)\b|(//){host}(?P<end>[/;\s]|$)");
+            Regex::new(&pattern).expect("a valid pattern")
+        });
+        let local = |found: &Captures<'_>| {
+            let port = found.get(2).map_or(Some(80), |port| port.as_str().parse().ok());
+            let local = self.ports.get(&port?)?;
+            let before = found.get(1).or(found.get(3)).map_or("", |before| before.as_str());
+            Some(format!("{before}127.0.0.1:{local}{}", found.name("end").map_or("", |end| end.as_str())))
+        };
+        OWN.replace_all(text, |found: &Captures<'_>| local(found).unwrap_or_else(|| found[0].to_owned())).into_owned()
+    }
+
     /// Text of an env value, an argument or a mounted file.
     pub(super) fn text(&self, text: &str) -> String {
         let mut text = text.to_owned();
@@ -100,7 +116,7 @@ impl Translation {
 
     /// A mounted file with a program's rewrites, once for each declared port.
     pub(super) fn file(&self, text: &str, rewrites: &[super::Rewrite]) -> String {
-        let mut text = self.text(text);
+        let mut text = self.text(&self.own_ports(text));
         for container_port in self.ports.keys() {
             for rewrite in rewrites {
                 let fill =
@@ -158,6 +174,19 @@ mod tests {
     #[case::longer_path("/tmpfile /var/tmp/x", "/tmpfile /var/tmp/x")]
     fn text_becomes_true(#[case] written: &str, #[case] expected: &str) {
         assert_eq!(translation().text(written), expected);
+    }
+
+    #[rstest::rstest]
+    #[case::with_a_port("redis://localhost:8080/0 127.0.0.1:8080", "redis://127.0.0.1:41080/0 127.0.0.1:41080")]
+    #[case::of_another_process(
+        "localhost:8081 mylocalhost:8080 127.0.0.1:80800",
+        "localhost:8081 mylocalhost:8080 127.0.0.1:80800"
+    )]
+    #[case::default_port("http://localhost/a http://127.0.0.1", "http://127.0.0.1:41081/a http://127.0.0.1:41081")]
+    fn own_ports_become_local(#[case] written: &str, #[case] expected: &str) {
+        // A port of this machine may be a container's, too.
+        let ports = BTreeMap::from([(8080, 41_080), (80, 41_081), (41_080, 41_082)]);
+        assert_eq!(Translation::new(String::new(), String::new(), ports).own_ports(written), expected);
     }
 
     /// Runs are kept below `/tmp` where other users cannot reach the project.

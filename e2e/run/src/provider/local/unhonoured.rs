@@ -97,27 +97,12 @@ fn hosts(at: &ContainerPath<'_>, container: &Container, services: &[Service], lo
     warnings
 }
 
-/// A command that the program does not run: it stands for the image's own server.
+/// A command that the program replaces.
 fn command(at: &ContainerPath<'_>, container: &Container, program: &Program) -> Option<Warning> {
-    let first = container.command.first()?;
-    let reason = match program.script.as_deref() {
-        None if program.leaves(&container.command) => return None,
-        None => "the program in [local] replaces the command; the args follow it".to_owned(),
-        Some(_) => {
-            // A script of one's own with no `commands` says nothing of what it takes.
-            let server = program.commands.first()?;
-            if program.commands.contains(first) {
-                return None;
-            }
-            format!(
-                "`{first}` is not run: the program for {} starts {server} and takes the command for its options; give the \
-                 image its own program in [local]",
-                container.image
-            )
-        }
-    };
-    // A binary of the workspace stands for both, which whoever writes `cargo` says.
-    program.cargo.is_none().then(|| at.warn("command", reason))
+    // A binary of the workspace or a script stands for both, which whoever writes it says.
+    let is_replaced = program.cargo.is_none() && program.script.is_none() && !container.command.is_empty();
+    let reason = || at.warn("command", "the program in [local] replaces the command; the args follow it".to_owned());
+    (is_replaced && !program.leaves(&container.command, &container.args)).then(reason)
 }
 
 /// A program that nothing tells where to listen: each pod has another port here.
@@ -158,7 +143,8 @@ fn user(
     program: &Program,
     machine: &ThisMachine<'_>,
 ) -> Option<Warning> {
-    let needs_name = program.script.as_deref() == Some("builtin:postgres");
+    let is_server = !program.leaves(&container.command, &container.args);
+    let needs_name = is_server && program.script.as_deref() == Some("builtin:postgres");
     (needs_name && !machine.user_is_known).then(|| {
         let reason = format!(
             "the user that runs {} here has no entry in /etc/passwd, and PostgreSQL does not start without: add one, or run as \
@@ -210,7 +196,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::another_program("postgres:15", "[bash, -c, x]", Some("`bash` is not run"))]
+    #[case::another_program("postgres:15", "[bash, -c, x]", None)]
+    #[case::a_tool("curlimages/curl:8", "[/bin/ash, -c, x]", None)]
     #[case::the_server("postgres:15", "[postgres, -c, fsync=off]", None)]
     #[case::mariadb_by_the_name_of_mysql("mariadb:11", "[mysqld, --max-connections=9]", None)]
     #[case::redis_by_its_name("redis:7", "[redis-server]", None)]

@@ -57,6 +57,12 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             unless(400, words, |r| r.matches(": ").count() <= 5).await.sending("X-Team", "a").sending("X-Stage", "b");
         "400 for one of two headers of the probe" => Cause::HeaderRefused, |words|
             unless(400, words, |r| header(r, "X-Odd").is_none()).await.sending("X-Odd", "1").sending("X-Stage", "b");
+        "400 for one of two headers of the probe, of which the other one is required" => Cause::HeaderRefused, |words|
+            unless(400, words, |r| header(r, "X-Odd").is_none() && header(r, "X-Stage").is_some()).await
+                .sending("X-Odd", "1").sending("X-Stage", "b");
+        "431 for a long cookie beside a header that is required" => Cause::HeaderTooLarge, |words|
+            unless(431, words, |r| r.len() < 1000 && header(r, "X-Stage").is_some()).await
+                .sending("Cookie", &"c".repeat(2000)).sending("X-Stage", "b");
         "403 for the kubelet's User-Agent" => Cause::HeaderRefused, |words| unless(403, words, |r| !r.contains("kube-probe")).await;
         "403 for what a header of the probe says" => Cause::HeaderRefused, |words|
             unless(403, words, |r| header(r, "X-Forwarded-Proto") != Some("http")).await.sending("X-Forwarded-Proto", "http");

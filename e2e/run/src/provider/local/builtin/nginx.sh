@@ -3,7 +3,7 @@
 # private directory, E2E_CONFIG, E2E_SITES and E2E_PAGES are the places of /etc/nginx, its conf.d and the pages, and E2E_PORT replaces
 # port 80. Mounted files already name this machine's ports. Arguments are those of the container.
 set -eu
-if [ "${1:-}" = nginx ]; then shift; fi
+case ${1:-} in nginx | nginx-debug) shift ;; esac
 if [ $# -eq 0 ]; then set -- -g 'daemon off;'; fi
 for argument; do
     # The container names its own configuration.
