@@ -54,7 +54,7 @@ impl Lab<'_> {
         };
         let others =
             Experiment::new("the probe with unknown headers of the same size and number", with(unknown(refused)));
-        let short = with(vec![("X".to_owned(), "x".to_owned())]);
+        let short = with(vec![("X-A".to_owned(), "x".to_owned())]);
         let short = Experiment::new("the probe with one byte in another header", short);
         let is_all = refused.len() == prepared.request.headers.len();
         let names = || refused.iter().map(|(name, _)| name.clone()).collect();
