@@ -199,6 +199,14 @@ impl Provider {
         }
     }
 
+    /// Waits until Services may lead to the pods that have just become ready: a cluster's nodes hear of them later than this machine.
+    pub(crate) async fn settle_services(&self) {
+        match self {
+            Self::K8s(_) => tokio::time::sleep(k8s::SERVICES_FOLLOW).await,
+            Self::Docker(_) | Self::Local(_) => {}
+        }
+    }
+
     /// Waits until it is known how pods are reached, where that has to be found out.
     pub(crate) async fn settle_route(&self) {
         match self {

@@ -79,6 +79,10 @@ use super::{docker::engine::Engine, exec_output::both_outputs, owner::RUN, pods:
 pub use self::cluster::Options;
 pub(crate) use self::{cluster::Cluster, error::Error, evidence::Evidence};
 
+/// How long after its pods a Service serves: kube-proxy writes its rules at most once a second (`--iptables-min-sync-period`), and hears
+/// of the pods through a controller. Until then the Service's address refuses connections.
+pub(crate) const SERVICES_FOLLOW: Duration = Duration::from_secs(2);
+
 /// Brings an image of this machine's engine to the nodes of a cluster, as a run does, for who makes pods without a run. Returns what pods
 /// there call it.
 ///

@@ -49,6 +49,9 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
     };
     system.provider.settle_route().await;
     let environment = system.environment(prepared, up == Up::Ready);
+    if up == Up::Ready {
+        system.provider.settle_services().await;
+    }
     if let Some(entrance) = environment.entrance().ok().filter(|entrance| !is_probed(&prepared.plan, &entrance.service))
     {
         listens(entrance.address, LISTENS).await;
