@@ -177,16 +177,16 @@ fn images(plan: &Plan, root: &Path) -> String {
         // A release may be anyone's: it is proposed where a directory has its name.
         let found = dockerfiles.find(image).filter(|found| is_local || matches!(found, Found::Sure(_)));
         // Another owner of a name without a registry could supply the image.
-        let is_unowned = !image.contains('/');
+        let has_registry = image.contains('/');
         let (mark, directory, text) = match &found {
             Some(Found::Sure(directory)) if is_local => ("", shown(directory), &mut known),
             Some(Found::Sure(directory) | Found::Likely(directory)) => ("# ", shown(directory), &mut proposed),
-            None if !is_unowned || !is_local => continue,
+            None if has_registry || !is_local => continue,
             None => ("# ", "<directory>".to_owned(), &mut proposed),
         };
         // Writing to a String cannot fail.
         let _ = write!(text, "\n{mark}[images.{}]\n{mark}build = {}\n", quoted(image), quoted(&directory));
-        if is_unowned {
+        if !has_registry {
             let _ = writeln!(text, "{mark}pull = false");
         }
         if let Some(Found::Sure(directory) | Found::Likely(directory)) = found

@@ -18,7 +18,9 @@ pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> Strin
         (Some(Trial { change, sent, succeeded, .. }), _) => {
             format!("{clause}; {change} succeeded {succeeded} of {sent} times, which proves no cause")
         }
-        (None, Kind::Response) => format!("{clause}, and no change that was tried makes it succeed"),
+        (None, Kind::Response) if observation.status.is_some() => {
+            format!("{clause}, and no change that was tried makes it succeed")
+        }
         (None, _) => clause,
     };
     let clause = match observation.followed.last() {

@@ -85,6 +85,10 @@ async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Resul
         return Ok(Some((resource, capabilities.scope)));
     }
     let everything = Discovery::new(cluster.client.clone()).run().await.map_err(failed)?;
+    // Its definition may have been made a moment ago.
+    if let Some((resource, capabilities)) = everything.resolve_gvk(&gvk) {
+        return Ok(Some((resource, capabilities.scope)));
+    }
     let versions = versions_of(&everything, &object.kind);
     if versions.is_empty() && !is_own_group(group) {
         return Ok(None);
