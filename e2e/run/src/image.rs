@@ -218,7 +218,7 @@ impl Work<'_> {
         (self.progress)(Event::Making(image.to_owned()));
         let on_line = |line: &str| self.line(image, line);
         match content {
-            Content::Context(tar) => engine::build(self.docker, image, tar, digest, &on_line).await,
+            Content::Context(tar) => engine::build(self.docker, image, &tar, digest, &on_line).await,
             Content::Script(path) => {
                 let filesystem = process::run(tokio::process::Command::new(&path).current_dir(self.root), &on_line)
                     .await

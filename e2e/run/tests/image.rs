@@ -1,6 +1,7 @@
 //! Images against a real Docker engine. Without one these tests say so and do nothing.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     fs,
     path::Path,
@@ -35,18 +36,44 @@ async fn an_image_is_made_once_and_again_when_its_recipe_changes() {
     bench.remove().await;
 }
 
+/// The classic builder looks at every image for cached steps and gives up on one that was removed meanwhile.
+#[tokio::test]
+async fn a_build_outlives_the_removal_of_other_images() {
+    const IMAGES: usize = 100;
+    let Some(bench) = Bench::new("beside-removals").await else { return };
+    bench.write("image/Dockerfile", "FROM scratch\nCOPY hello /hello\n");
+    let recipes = recipes([(&bench.image, build("image"))]);
+
+    let others: Vec<String> = (0..IMAGES).map(|other| format!("{}-{other}", bench.image)).collect();
+    for other in &others {
+        bench.import(other).await;
+    }
+    let are_removed = Cell::new(false);
+    let removals = async {
+        for other in &others {
+            remove(&bench.docker, other).await;
+        }
+        are_removed.set(true);
+    };
+    let builds = async {
+        for round in 0.. {
+            bench.write("image/hello", &format!("{round}"));
+            assert_eq!(bench.how(&recipes).await, Origin::Made);
+            if are_removed.get() {
+                break;
+            }
+        }
+    };
+    futures_util::join!(removals, builds);
+    bench.remove().await;
+}
+
 #[tokio::test]
 async fn an_image_that_others_made_is_never_replaced() {
     let Some(bench) = Bench::new("foreign").await else { return };
     bench.write("image/Dockerfile", "FROM scratch\nCOPY hello /hello\n");
     bench.write("image/hello", "ours");
-    let options = CreateImageOptionsBuilder::new().from_src("-").repo(&bench.image).build();
-    // A root filesystem of nothing: two empty blocks are a whole tar.
-    let nothing = bollard::body_full(vec![0_u8; 1024].into());
-    let mut answers = bench.docker.create_image(Some(options), Some(nothing), None);
-    while let Some(answer) = answers.next().await {
-        answer.expect("an import");
-    }
+    bench.import(&bench.image).await;
     let theirs = bench.id().await;
 
     let recipes = recipes([(&bench.image, build("image"))]);
@@ -163,6 +190,16 @@ impl Bench {
                 eprintln!("SKIPPED: no Docker engine: {error}");
                 None
             }
+        }
+    }
+
+    /// An image that nothing of ours made, from a root filesystem of nothing: two empty blocks are a whole tar.
+    async fn import(&self, image: &str) {
+        let options = CreateImageOptionsBuilder::new().from_src("-").repo(image).build();
+        let nothing = bollard::body_full(vec![0_u8; 1024].into());
+        let mut answers = self.docker.create_image(Some(options), Some(nothing), None);
+        while let Some(answer) = answers.next().await {
+            answer.expect("an import");
         }
     }
 

@@ -9,7 +9,7 @@ use bollard::{
 };
 use e2e_plan::ImageName;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Cause, Failed, process};
 
@@ -21,6 +21,10 @@ const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
 /// While a layer is loaded the engine reports several times a second, and while it is unpacked it can be silent for long.
 const NEXT_ANSWER: Duration = Duration::from_secs(120);
+
+/// How often a build is started that loses a cached step, and the pause between: whoever removes images removes several.
+const BUILDS: usize = 10;
+const NEXT_BUILD: Duration = Duration::from_millis(500);
 
 /// The variables with which people say how the network is reached; every Dockerfile accepts them.
 const PROXY_VARIABLES: [&str; 6] = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
@@ -62,10 +66,37 @@ pub(super) async fn pull(docker: &Docker, image: &str) -> Result<(), String> {
 }
 
 /// Builds an image from a context. The classic builder, because it is in every engine and needs no session.
+///
+/// To find cached steps, it looks at every image of the engine and fails if one of them is removed meanwhile, by anyone
+/// ([moby#29011](https://github.com/moby/moby/issues/29011)). Such a build starts again.
 pub(super) async fn build(
     docker: &Docker,
     image: &str,
-    context: Vec<u8>,
+    context: &[u8],
+    digest: &str,
+    on_line: &(dyn Fn(&str) + Sync),
+) -> Result<(), Cause> {
+    for _ in 1..BUILDS {
+        match build_once(docker, image, context, digest, on_line).await {
+            Err(Cause::Build(failed)) if is_removed_meanwhile(&failed.problem) => {
+                on_line(&format!("{}: it was removed during the build, which starts again", failed.problem));
+                sleep(NEXT_BUILD).await;
+            }
+            result => return result,
+        }
+    }
+    build_once(docker, image, context, digest, on_line).await
+}
+
+/// The engine's words for an image that was in its list and is not any more.
+fn is_removed_meanwhile(problem: &str) -> bool {
+    problem.starts_with("unable to find image \"sha256:")
+}
+
+async fn build_once(
+    docker: &Docker,
+    image: &str,
+    context: &[u8],
     digest: &str,
     on_line: &(dyn Fn(&str) + Sync),
 ) -> Result<(), Cause> {
@@ -79,7 +110,7 @@ pub(super) async fn build(
         .labels(&HashMap::from([(RECIPE_LABEL, digest)]))
         .buildargs(&proxies)
         .build();
-    let mut answers = docker.build_image(options, None, Some(body_full(context.into())));
+    let mut answers = docker.build_image(options, None, Some(body_full(context.to_vec().into())));
     let mut output = Output { on_line, unfinished: String::new(), last_lines: Vec::new() };
     while let Some(answer) = answers.next().await {
         match answer {
