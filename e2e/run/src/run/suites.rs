@@ -1,6 +1,7 @@
 //! Runs the suites' command and reads its results. Main function: [`run`].
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use e2e_report::{env_vars, environment::Environment, record::Record, run_data::A
 use tokio::process::{Child, Command};
 
 use super::{Error, Signal, junit, options::workspace, prepared::Prepared, system::System};
-use crate::{host::signal_group, lines, progress::Progress, provider::end_with_parent};
+use crate::{host::signal_group, lines, progress::Progress, provider::end_with_parent, secrets::Secrets};
 
 /// nextest's exit code for failed tests, from its documentation.
 const TESTS_FAILED: i32 = 100;
@@ -55,7 +56,13 @@ pub(super) async fn run(
     let words = filled_in(suites, &prepared.directory.join(run_dir::JUNIT), &environment_file);
     let mut command = command(&words, &prepared.options.root)?;
     command.env(env_vars::E2E_ENVIRONMENT, environment_file);
-    let show = |line: &str| progress.plain(line);
+    let last_line = RefCell::new(String::new());
+    let show = |line: &str| {
+        progress.plain(line);
+        if !line.trim().is_empty() {
+            last_line.replace(line.trim().to_owned());
+        }
+    };
     let status = aside(&mut live, watch(command, prepared, suites, signal, &show), progress).await?;
     if status == Some(NO_TESTS) && prepared.config.needs_nextest() {
         let (reason, remedy) = ("it selected no test".to_owned(), "check its filters and its profile".to_owned());
@@ -67,7 +74,26 @@ pub(super) async fn run(
     }
     let kept = list.take(prepared).and_then(|text| complete(text, prepared));
     let odd = oddity(status, prepared.config.needs_nextest(), kept.as_deref().unwrap_or_default());
-    Ok(odd.map(|odd| abnormal_end(prepared, odd)).or(kept.err()))
+    let mut end = odd.map(|odd| abnormal_end(prepared, odd)).or(kept.err());
+    if let Some(end) = &mut end
+        && status != Some(0)
+    {
+        let last_line = Secrets::new(prepared.secrets.values().cloned()).redact(&last_line.borrow());
+        end.reason.push_str(&said(&last_line));
+    }
+    Ok(end)
+}
+
+/// The most that is quoted of a line.
+const QUOTED: usize = 300;
+
+/// A command's last line, which mostly names the error.
+fn said(last_line: &str) -> String {
+    match last_line.char_indices().nth(QUOTED) {
+        _ if last_line.is_empty() => String::new(),
+        None => format!("; its last line was `{last_line}`"),
+        Some((end, _)) => format!("; its last line began `{}`", &last_line[..end]),
+    }
 }
 
 /// Shows the load's rate and the components, as they change.
@@ -317,7 +343,7 @@ impl Drop for Group {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, time::Instant};
+    use std::time::Instant;
 
     use super::*;
 
@@ -364,6 +390,13 @@ mod tests {
         assert_eq!(odd(None, false, &passed), "it ended with a signal");
         assert_eq!(oddity(Some(TESTS_FAILED), true, &[]), None);
         assert_eq!(odd(Some(101), true, &failed), "it ended with exit code 101");
+    }
+
+    #[test]
+    fn the_last_line_is_quoted() {
+        assert_eq!(said("No module named pytest"), "; its last line was `No module named pytest`");
+        assert_eq!(said(""), "");
+        assert_eq!(said(&"é".repeat(QUOTED + 1)), format!("; its last line began `{}`", "é".repeat(QUOTED)));
     }
 
     #[rstest::rstest]
