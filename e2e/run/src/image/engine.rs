@@ -5,10 +5,11 @@ use std::{collections::HashMap, env, time::Duration};
 use bollard::{
     Docker, body_full,
     errors::Error,
+    models::BuildInfo,
     query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions},
 };
 use e2e_plan::ImageName;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::time::{sleep, timeout};
 
 use super::{Cause, Failed, process};
@@ -76,30 +77,6 @@ pub(super) async fn build(
     digest: &str,
     on_line: &(dyn Fn(&str) + Sync),
 ) -> Result<(), Cause> {
-    for _ in 1..BUILDS {
-        match build_once(docker, image, context, digest, on_line).await {
-            Err(Cause::Build(failed)) if is_removed_meanwhile(&failed.problem) => {
-                on_line(&format!("{}: it was removed during the build, which starts again", failed.problem));
-                sleep(NEXT_BUILD).await;
-            }
-            result => return result,
-        }
-    }
-    build_once(docker, image, context, digest, on_line).await
-}
-
-/// The engine's words for an image that was in its list and is not any more.
-fn is_removed_meanwhile(problem: &str) -> bool {
-    problem.starts_with("unable to find image \"sha256:")
-}
-
-async fn build_once(
-    docker: &Docker,
-    image: &str,
-    context: &[u8],
-    digest: &str,
-    on_line: &(dyn Fn(&str) + Sync),
-) -> Result<(), Cause> {
     let proxies: HashMap<&str, String> =
         PROXY_VARIABLES.iter().filter_map(|name| Some((*name, env::var(name).ok()?))).collect();
     // A failed step leaves no container either (`forcerm`).
@@ -110,7 +87,30 @@ async fn build_once(
         .labels(&HashMap::from([(RECIPE_LABEL, digest)]))
         .buildargs(&proxies)
         .build();
-    let mut answers = docker.build_image(options, None, Some(body_full(context.to_vec().into())));
+    let mut builds = 1;
+    loop {
+        let answers = docker.build_image(options.clone(), None, Some(body_full(context.to_vec().into())));
+        match built(answers, on_line).await {
+            Err(Cause::Build(failed)) if builds < BUILDS && is_removed_meanwhile(&failed.problem) => {
+                on_line(&format!("{}: it was removed during the build, which starts again", failed.problem));
+                sleep(NEXT_BUILD).await;
+                builds += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The engine's words for an image that was in its list and is not any more.
+fn is_removed_meanwhile(problem: &str) -> bool {
+    problem.starts_with("unable to find image \"sha256:")
+}
+
+/// What a build comes to.
+async fn built(
+    mut answers: impl Stream<Item = Result<BuildInfo, Error>> + Unpin,
+    on_line: &(dyn Fn(&str) + Sync),
+) -> Result<(), Cause> {
     let mut output = Output { on_line, unfinished: String::new(), last_lines: Vec::new() };
     while let Some(answer) = answers.next().await {
         match answer {
