@@ -25,6 +25,7 @@ mod headers;
 mod health;
 mod history;
 mod lab;
+mod late;
 mod pace;
 mod path;
 mod place;

@@ -79,6 +79,9 @@ fn remedy(case: &Case, found: &Found) -> String {
             "report SERVING to the {field} unless a restart would help: any other status restarts the container. Report dependencies \
              under a service of their own, for the readinessProbe"
         ),
+        (_, Cause::Flaky) if !found.changes.is_empty() => {
+            format!("find out what delays some answers, or raise timeoutSeconds of the {field}")
+        }
         (_, Cause::HeaderRefused) if found.flip.as_ref().is_some_and(|flip| flip.axis == Axis::Connection) => {
             "make the app accept `Connection: close`, which a kubelet sends whatever httpHeaders say".to_owned()
         }

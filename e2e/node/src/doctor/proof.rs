@@ -15,6 +15,7 @@ use super::{
     lab::{Experiment, Lab, Sends, Tried},
     quota::Newcomer,
     rounds::{ALIKE, ALIKE_OF_SLOW, FLIPS, Pattern, SEEN, Side, pattern, sides},
+    time::WATCHED_AT_MOST,
 };
 
 /// Requests whose answers take more than this share of the remaining time are sent in parallel.
@@ -217,9 +218,12 @@ impl Lab<'_> {
     }
 
     /// Repeats a successful probe for the length of its timeout: one that fails every other time must not pass by luck. Spread out, the
-    /// repeats also meet an app that fails now and then for a moment.
+    /// repeats also meet an app that fails now and then for a moment. One that takes most of its time may take too long the next time.
     pub(super) async fn is_steady(&mut self) -> bool {
-        let within = self.timeout().min(self.left());
+        let within = match self.is_close() {
+            true => (self.timeout() * count(FLIPS)).min(WATCHED_AT_MOST.max(self.timeout())),
+            false => self.timeout().min(self.left()),
+        };
         let (end, pause) = (Instant::now() + within, within.min(SPREAD) / FLIPS as u32);
         while self.tried[0].series.len() < FLIPS && self.wavering.is_none() && Instant::now() + pause < end {
             sleep(pause).await;

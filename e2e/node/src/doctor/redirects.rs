@@ -1,5 +1,7 @@
 //! Experiments with redirects: the app behind one that a kubelet does not follow, loops, and targets that fail.
 
+use std::net::IpAddr;
+
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
     observation::{Kind, Observation},
@@ -11,6 +13,7 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab},
     path::{of_this_path, with_headers, with_these},
+    place::{from_sources, of_loopback},
     words::reason,
 };
 use crate::{
@@ -154,7 +157,24 @@ impl Lab<'_> {
             return None;
         }
         let flip = Flip::new(Axis::Headers, format!("no {name}"), format!("{name}: {value}"));
+        if let Some(address) = self.is_doubted(prepared).await {
+            let text = format!(
+                "{explanation}; the app ignores it from {address}, so it believes only some addresses, and a kubelet's may be another"
+            );
+            return self.prove_flip(cause, flip, text, Vec::new(), experiment).await;
+        }
         self.prove_flip(cause, flip, explanation, vec![Change::header(name, value)], experiment).await
+    }
+
+    /// The loopback address from which the app does not believe a header of proxies: many believe the usual one, which no kubelet has.
+    async fn is_doubted(&mut self, prepared: &Prepared) -> Option<IpAddr> {
+        let secured = with_headers(prepared, &[SAID_TLS]);
+        let (source, elsewhere) = from_sources(&secured).next().filter(|_| of_loopback(&secured))?;
+        let change = format!("{} with {}: {}", elsewhere.change, SAID_TLS.0, SAID_TLS.1);
+        let elsewhere = Experiment { change, ..elsewhere };
+        // The redirect that follows may lead to silence.
+        self.deadline += self.timeout();
+        self.ask(elsewhere).await.is_some_and(|answer| !answer.answered()).then_some(source)
     }
 }
 

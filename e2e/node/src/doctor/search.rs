@@ -43,6 +43,7 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
         Some((_, found)) if observation.success() && found.cause == Cause::RateLimited => (observation, None),
         Some((failure, found)) if observation.success() => (failure, Some(found)),
         Some((_, found)) => (observation, Some(found)),
+        None if observation.success() => (lab.fails_since().await.unwrap_or(observation), None),
         None if lab.wavering.is_some() || !lab.has_seen_enough() => (observation, None),
         None => (observation, limit),
     }
@@ -58,7 +59,7 @@ async fn of_http(lab: &mut Lab<'_>, prepared: &Prepared) -> (Observation, Option
         (None, _) if observation.success() => lab.redirect_that_hides(prepared, &observation).await,
         (Some(_), _) if lab.wavering.is_some() => match lab.has_recovered().await {
             // Only the first request hit a cold app.
-            Some(now) => return (now, None),
+            Some(now) => return now,
             None => None,
         },
         (Some(late), _) => {

@@ -22,15 +22,15 @@ use crate::{http::Route, probe::Prepared};
 /// The pause before the next attempt when nothing listens.
 const PAUSE: Duration = Duration::from_millis(80);
 /// The number of timeouts for which an app must keep answering.
-const WATCHED: u32 = 5;
+pub(super) const WATCHED: u32 = 5;
 /// The same for one that has failed for a while, and how many times as long as it has failed: a supervisor restarts a crashing one again and
 /// again.
 const WATCHED_AFTER_FAILURES: u32 = 10;
 const OUTLASTS: u32 = 4;
 /// The most of it, unless [`WATCHED`] timeouts are longer.
-const WATCHED_AT_MOST: Duration = Duration::from_secs(30);
+pub(super) const WATCHED_AT_MOST: Duration = Duration::from_secs(30);
 /// The longest silence before the last probe: a kubelet's usual period.
-const SILENCE: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
 impl Lab<'_> {
     /// Sends the probe. After its timeout, keeps waiting for the answer and meanwhile tries again, with some changes. The second
@@ -246,9 +246,9 @@ impl Lab<'_> {
         self.unless_started(found).await
     }
 
-    /// The answer to the probe if only the first attempt failed, and none that follows: an app may pause again and again. The last one
-    /// comes after a period of silence, as a kubelet's do: those before may come from a cache.
-    pub(super) async fn has_recovered(&mut self) -> Option<Observation> {
+    /// The answer to the probe if only the first attempt was late, and none that follows: an app may pause again and again. The last one
+    /// comes after a period of silence, as a kubelet's do: those before may come from a cache, and an app may be slow after each silence.
+    pub(super) async fn has_recovered(&mut self) -> Option<(Observation, Option<Found>)> {
         let wavering = self.wavering().await?;
         if !matches!(wavering.pattern, Pattern::Recovered { failures: 1, successes } if successes > 2) {
             return None;
@@ -264,8 +264,14 @@ impl Lab<'_> {
             }
             sleep(PAUSE).await;
         }
-        sleep(self.case.probe.period.min(SILENCE)).await;
-        Some(self.repeat(0).await).filter(Observation::answered)
+        let pause = self.case.probe.period.min(SILENCE);
+        sleep(pause).await;
+        let now = self.repeat(0).await;
+        match now.kind {
+            _ if now.answered() => Some((now, None)),
+            Kind::Timeout => self.late_after(pause).await.map(|found| (now, Some(found))),
+            _ => None,
+        }
     }
 
     /// Equal requests had different outcomes: the app is flaky, or limits the rate.
@@ -273,6 +279,12 @@ impl Lab<'_> {
         let wavering = self.wavering().await?;
         // Only the doctor sends another request so often.
         let is_probe = self.wavering == Some(0);
+        if is_probe
+            && wavering.failure.kind == Kind::Timeout
+            && let Some(found) = self.late_at_times().await
+        {
+            return Some((wavering.failure, found));
+        }
         let outcome = wavering.failure.outcome();
         let found = match (wavering.failure.status, wavering.pattern) {
             (Some(429), _) if !is_probe => return None,

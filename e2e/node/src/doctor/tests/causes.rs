@@ -35,7 +35,10 @@ use tokio::{
 };
 
 use self::{confounders::confounders, fixtures::causes, patients::Patient, working::beside_works};
-use super::{POD, case, get, host, is_even, works};
+use super::{
+    super::time::{SILENCE, WATCHED_AT_MOST},
+    POD, case, get, host, is_even, works,
+};
 use crate::{
     doctor::{Case, Known, WorkingRequest, diagnose, fix},
     probe::{Profile, Target},
@@ -67,10 +70,12 @@ async fn examine(patient: &Patient) -> (Diagnosis, Vec<String>) {
         Some(429) => second() * 83 / 10,
         // A body that stays open is waited for again.
         _ if diagnosis.observation.kind == Kind::Truncated => second() * 83 / 10,
-        // One that was late at first is watched, too.
+        // One that was late is watched, too, waited for, and met again after two pauses.
         _ if diagnosis.evidence.first().is_some_and(|probe| 0 < probe.succeeded && probe.succeeded < probe.sent) => {
-            second() * 12
+            second() * 12 + WATCHED_AT_MOST + SILENCE * 2
         }
+        // One that takes most of its time is repeated as often as a quick one.
+        _ if diagnosis.success() => second() * 15,
         _ => second() * 43 / 10,
     };
     let most = if patient.case.known.works.is_some() { 28 } else { 14 };
@@ -120,11 +125,11 @@ async fn meet<T: Copy + 'static>(
     };
     for words in WORDS {
         let patients = fixtures.iter().map(|(name, expected, make)| async move {
-            // On the heap: eight of them do not fit a test's stack.
+            // On the heap: sixteen of them do not fit a test's stack.
             let examined = Box::pin(async { examine(&make(words).await).await });
             (format!("{name} (with `{words}`)"), *expected, *make, with_stall(examined).await)
         });
-        let patients = futures_util::stream::iter(patients).buffer_unordered(8);
+        let patients = futures_util::stream::iter(patients).buffer_unordered(16);
         for (name, expected, make, ((diagnosis, mut found), stall)) in patients.collect::<Vec<_>>().await {
             count += 1;
             let named = wrong(expected, &diagnosis);
@@ -190,6 +195,35 @@ async fn a_fix_that_takes_two_changes_names_both() {
     let fix = diagnosis.fix.unwrap();
     assert_eq!(fix.summary, "set scheme: HTTP in the livenessProbe; also set path: /healthz");
     assert_eq!(fix.verified, Some(true));
+}
+
+/// A header that is believed from this machine's usual address only is no patch: a kubelet has another.
+#[tokio::test]
+async fn a_header_that_only_this_machine_may_send_is_no_patch() {
+    let (diagnosis, _) = examine(&patients::believes_this_machine().await).await;
+    assert_eq!(diagnosis.cause, Some(Cause::RedirectToHttps), "{}", tried(&diagnosis));
+    assert!(diagnosis.explanation.contains("the app ignores it from 127.0.0.2"), "{}", diagnosis.explanation);
+    assert_eq!(diagnosis.fix.unwrap().patch, None);
+}
+
+/// A probe that succeeds until it has used something up has no cause that is proved, and does not succeed.
+#[tokio::test]
+async fn a_success_that_was_the_last_one_is_no_success() {
+    let patient = patients::unless(500, "", |request| request.earlier < 5).await;
+    let (diagnosis, _) = examine(&patient).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause), (false, None), "{}", tried(&diagnosis));
+    let said =
+        "the probe succeeded 5 of 48 times, and failed the last 43 times (status 500), once after a pause of 10.0 s";
+    assert_eq!(diagnosis.explanation, said);
+}
+
+/// A limit that only the doctor's own requests reach accepts the next probe of a kubelet.
+#[tokio::test]
+async fn a_limit_that_is_over_after_a_pause_is_no_failure() {
+    let begun = tokio::time::Instant::now();
+    let accepts = move |request: &Request| request.earlier < 10 || begun.elapsed() > Duration::from_secs(6);
+    let (diagnosis, _) = examine(&patients::unless(503, "", accepts).await).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause), (true, None), "{}{}", diagnosis.explanation, tried(&diagnosis));
 }
 
 /// A path that another probe asks for may be a page of the server in front, so it is no patch.

@@ -248,7 +248,13 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
         "resets for everyone" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::Reset).await;
         "nobody listens anywhere" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::Reset).await.elsewhere();
         "a limit that only the doctor reaches" => true, |words| unless(429, words, |r| r.earlier < 5).await;
-        "a limit that says 503 and only the doctor reaches" => true, |words| unless(503, words, |r| r.earlier < 5).await;
+        "503 for good after five probes, each of which keeps a connection" => false, |words|
+            unless(503, words, |r| r.earlier < 5).await;
+        "silence for good after five probes, each of which keeps a worker" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| match r.earlier {
+                ..5 => Reply::status(200, words),
+                _ => Reply::ThenNothing(Vec::new()),
+            }).await;
         "503 but for five requests in a second, which the doctor alone exceeds" => true, |words| paced(second() / 5, 503, words, 0).await;
         "resets but for ten connections in a second, which the doctor alone exceeds" => true, |words|
             paced(second() / 10, 0, words, 0).await;

@@ -190,6 +190,22 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             }).await;
         "an answer after the timeout" => Cause::TooSlow, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(200, words))).await;
+        "answers that take about as long as the timeout" => Cause::TooSlow, |words|
+            Patient::serving(Speaks::Http1, move |r| {
+                let tenths = if r.earlier % 5 < 2 { 7 } else { 13 };
+                Reply::After(second() * tenths / 10, response(200, words))
+            }).await;
+        "a late answer after each pause of two seconds" => Cause::TooSlow, |words| {
+            let last = std::sync::Mutex::new(None::<tokio::time::Instant>);
+            let patient = Patient::serving(Speaks::Http1, move |_| {
+                let last = last.lock().unwrap().replace(tokio::time::Instant::now());
+                match last.is_none_or(|last| last.elapsed() > second() * 2) {
+                    true => Reply::After(second() * 3 / 2, response(200, words)),
+                    false => Reply::status(200, words),
+                }
+            });
+            patient.await.changed(|case| case.probe.period = second() * 4)
+        };
         "a body that arrives slowly" => Cause::TooSlow, |words| drips().await;
         "a body that arrives after four seconds" => Cause::TooSlow, |words|
             pauses(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"OK").await;
@@ -247,6 +263,8 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
                 Some("https") => Reply::status(200, "OK"),
                 _ => Reply::redirect(301, "https://10.244.0.9:8000/health"),
             }).await;
+        "a redirect to TLS until a proxy on this machine says so" => Cause::RedirectToHttps, |words|
+            patients::believes_this_machine().await;
         "a redirect to TLS in a circle until a proxy says so" => Cause::RedirectToHttps, |words|
             Patient::serving(Speaks::Tls, |r| match header(r, "X-Forwarded-Proto") {
                 Some("https") => Reply::status(200, "OK"),

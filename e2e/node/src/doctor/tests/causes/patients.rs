@@ -138,6 +138,17 @@ pub(super) async fn always(status: u16, words: &'static str) -> Patient {
     unless(status, words, |_| false).await
 }
 
+/// An app that redirects to TLS unless a proxy at the usual loopback address reports it.
+pub(super) async fn believes_this_machine() -> Patient {
+    let reply = |request: &Request| match (header(request, "X-Forwarded-Proto"), request.peer) {
+        (Some("https"), IpAddr::V4(Ipv4Addr::LOCALHOST)) => Reply::status(200, "OK"),
+        _ => Reply::redirect(301, "https://10.244.0.9/health"),
+    };
+    let mut patient = Patient::serving(Speaks::Http1, reply).await;
+    patient.target.ports.insert(443, closed_port());
+    patient
+}
+
 /// An app that may be starting, and refuses with `status` until it has started.
 pub(super) async fn starts(speaks: Speaks, status: u16, words: &'static str) -> Patient {
     let start = tokio::time::Instant::now();
