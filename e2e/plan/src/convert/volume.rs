@@ -38,7 +38,8 @@ pub(super) fn volumes(context: &Context<'_>, cursor: &Cursor<'_>) -> BTreeMap<St
         }
         context.faults.keep(check_name(&cursor.key("name"), &value.name, false));
         // Whatever is wrong with it, it is there for those that mount it.
-        let volume = context.faults.keep(volume(context, &cursor, value)).unwrap_or(EMPTY);
+        let is_used = is_mounted(context, &value.name);
+        let volume = context.faults.keep(volume(context, &cursor, value, is_used)).unwrap_or(EMPTY);
         if volumes.insert(value.name.clone(), volume).is_some() {
             let message = format!("two volumes are named `{}`", value.name);
             context.faults.push(cursor.fail(ErrorKind::Duplicate, message, "rename one of the two"));
@@ -56,7 +57,14 @@ pub(super) fn volumes(context: &Context<'_>, cursor: &Cursor<'_>) -> BTreeMap<St
 
 const EMPTY: Volume = Volume::EmptyDir { in_memory: false, size_limit_bytes: None };
 
-fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Result<Volume, Error> {
+/// Whether a container of the pod mounts a volume. A kubelet ignores the others (`processPodVolumes`), and what their files come from.
+fn is_mounted(context: &Context<'_>, name: &str) -> bool {
+    let containers = context.spec.init_containers.iter().flatten().chain(&context.spec.containers);
+    containers.flat_map(|container| container.volume_mounts.iter().flatten()).any(|mount| mount.name == name)
+}
+
+fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume, is_used: bool) -> Result<Volume, Error> {
+    let is_optional = |optional: Option<bool>| optional.unwrap_or(false) || !is_used;
     let node = cursor.object.node.find_path(&cursor.path);
     let sources: Vec<&str> = node
         .map_or(&[][..], Node::entries)
@@ -86,14 +94,14 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
         return Ok(Volume::Persistent { name: claim.claim_name.clone(), per_pod: false });
     }
     if let Some(map) = &value.config_map {
-        let files =
-            store(context, &cursor, StoreKind::ConfigMap, &map.name, &map.items, map.default_mode, map.optional);
+        let optional = is_optional(map.optional);
+        let files = store(context, &cursor, StoreKind::ConfigMap, &map.name, &map.items, map.default_mode, optional);
         return Ok(Volume::Files(files));
     }
     if let Some(secret) = &value.secret {
         let name = secret.secret_name.as_deref().unwrap_or_default();
-        let files =
-            store(context, &cursor, StoreKind::Secret, name, &secret.items, secret.default_mode, secret.optional);
+        let optional = is_optional(secret.optional);
+        let files = store(context, &cursor, StoreKind::Secret, name, &secret.items, secret.default_mode, optional);
         return Ok(Volume::Files(files));
     }
     if let Some(value) = &value.downward_api {
@@ -103,7 +111,7 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
         let mut all = Vec::new();
         for (index, source) in projected.sources.iter().flatten().enumerate() {
             let cursor = cursor.key("sources").item(index, "");
-            all.extend(projection(context, &cursor, source, projected.default_mode)?);
+            all.extend(projection(context, &cursor, source, projected.default_mode, is_optional)?);
         }
         return Ok(Volume::Files(all));
     }
@@ -122,9 +130,9 @@ fn store(
     name: &str,
     items: &Option<Vec<KeyToPath>>,
     mode: Option<i32>,
-    optional: Option<bool>,
+    optional: bool,
 ) -> Vec<File> {
-    let (mode, optional) = (mode.unwrap_or(DEFAULT_MODE), optional.unwrap_or(false));
+    let mode = mode.unwrap_or(DEFAULT_MODE);
     let Some(items) = items.as_ref().filter(|items| !items.is_empty()) else {
         let values = context.stores.values(cursor, kind, name, optional, Purpose::File);
         return values.into_iter().filter_map(|(key, content)| file(&key, content, mode)).collect();
@@ -179,15 +187,18 @@ fn projection(
     cursor: &Cursor<'_>,
     source: &VolumeProjection,
     mode: Option<i32>,
+    is_optional: impl Fn(Option<bool>) -> bool,
 ) -> Result<Vec<File>, Error> {
     match (&source.config_map, &source.secret, &source.downward_api) {
         (Some(map), None, None) => {
             let cursor = cursor.key("configMap");
-            Ok(store(context, &cursor, StoreKind::ConfigMap, &map.name, &map.items, mode, map.optional))
+            let optional = is_optional(map.optional);
+            Ok(store(context, &cursor, StoreKind::ConfigMap, &map.name, &map.items, mode, optional))
         }
         (None, Some(secret), None) => {
             let cursor = cursor.key("secret");
-            Ok(store(context, &cursor, StoreKind::Secret, &secret.name, &secret.items, mode, secret.optional))
+            let optional = is_optional(secret.optional);
+            Ok(store(context, &cursor, StoreKind::Secret, &secret.name, &secret.items, mode, optional))
         }
         (None, None, Some(value)) => fields(context, &cursor.key("downwardAPI"), &value.items, mode),
         // Tokens and certificates come from a cluster alone.

@@ -222,6 +222,26 @@ fn a_key_that_is_not_there_is_told(#[case] old: &str, #[case] new: &str, #[case]
     assert_eq!(plan_of(&base_with(old, &optional)).missing, []);
 }
 
+/// A kubelet ignores a volume that no container mounts.
+#[rstest]
+#[case::secret("secret: {secretName: x}", &["x"])]
+#[case::a_key("secret: {secretName: x, items: [{key: a, path: a}]}", &["x"])]
+#[case::config_map("configMap: {name: x}", &["x"])]
+#[case::projected("projected: {sources: [{secret: {name: x}}, {configMap: {name: z}}]}", &["x", "z"])]
+fn what_no_container_mounts_is_not_needed(#[case] source: &str, #[case] expected: &[&str]) {
+    let mount = "volumeMounts: [{name: v, mountPath: /v}]";
+    let missing = |init: &str, container: &str| {
+        let plan = plan_of(&format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, spec: {{volumes: [{{name: v, {source}}}], \
+             initContainers: [{{name: i, image: x, {init}}}], containers: [{{name: c, image: x, {container}}}]}}}}\n"
+        ));
+        plan.missing.into_iter().map(|missing| missing.name).collect::<Vec<_>>()
+    };
+    assert_eq!(missing("", ""), [""; 0]);
+    assert_eq!(missing(mount, ""), expected);
+    assert_eq!(missing("", mount), expected);
+}
+
 #[test]
 fn what_is_missing_is_told_once_for_each_object() {
     let pod = |name: &str, keys: &[&str]| {
