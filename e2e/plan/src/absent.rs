@@ -1,8 +1,7 @@
 //! What pods name that the run's own namespace of a cluster lacks. Main function: [`notes`].
 
 use super::{
-    FieldUse, Note, cursor::Cursor, document::Document, json::texts, node::Node, warnings::CLUSTER_SCOPED,
-    workload::pod_keys,
+    FieldUse, Note, cursor::Cursor, document::Document, made, node::Node, warnings::CLUSTER_SCOPED, workload::pod_keys,
 };
 
 /// The ServiceAccount that every namespace has.
@@ -60,14 +59,14 @@ fn of_pods(object: &Document, objects: &[Document]) -> Vec<FieldUse> {
     found
 }
 
-/// Whether an object is such a one, or makes it: those of other kinds make what they name, and a StatefulSet claims for its pods.
+/// Whether an object is such a one, or makes it: operators do from theirs, and a StatefulSet claims for its pods.
 fn provides(object: &Document, kind: &str, name: &str) -> bool {
     let is_template = |template: &Node| {
         let claim = template.text_at(&["metadata", "name"]).unwrap_or_default();
         name.starts_with(&format!("{claim}-{}-", object.name))
     };
     object.kind == kind && object.name == name
-        || !object.is_own() && texts(&object.node.to_json()).contains(&name)
+        || !object.is_own() && made::by_operator(&object.node.to_json(), kind, name)
         || kind == "PersistentVolumeClaim"
             && object.node.items_at(&["spec", "volumeClaimTemplates"]).iter().any(is_template)
 }

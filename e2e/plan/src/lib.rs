@@ -15,6 +15,7 @@ mod image_name;
 pub mod json;
 pub mod kinds;
 mod links;
+mod made;
 pub mod manifests;
 pub(crate) mod merge;
 pub mod mutation;

@@ -9,13 +9,12 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    FieldUse, Note, Plan, Source,
+    FieldUse, Note, Source,
     cursor::Cursor,
     document::Document,
     error::{ErrorKind, Faults},
     forms::is_data_key,
-    json,
-    kinds::{self, Role},
+    kinds::Role,
     node::{Node, Tree},
     pod::{Binary, Secret, Value},
     read::Typed,
@@ -23,7 +22,6 @@ use super::{
     suggest::nearest,
     words::counted,
 };
-use crate::target::Target;
 
 /// The annotation of a Secret that names the keys to make up when they have no value.
 pub(crate) const GENERATE: &str = "e2e/generate";
@@ -128,17 +126,6 @@ impl Missing {
             (false, _) => format!("there is no {kind} `{name}` in the manifests"),
         };
         format!("{source}: {object}: {path}{others}: {what}; {remedy}")
-    }
-}
-
-impl Plan {
-    /// Whether a target may have what is missing nevertheless: in a cluster, what another object names, such as an ExternalSecret or a
-    /// Certificate, may be made from that.
-    #[must_use]
-    pub fn is_made_in(&self, missing: &Missing, target: Target) -> bool {
-        let is_foreign = |object: &&super::Object| !kinds::is_own_group(object.group());
-        let is_named = |object: &super::Object| json::texts(&object.json).contains(&missing.name.as_str());
-        target == Target::K8s && self.objects.iter().filter(is_foreign).any(is_named)
     }
 }
 

@@ -272,13 +272,38 @@ fn what_is_missing_is_told_once_for_each_object() {
 }
 
 /// In a cluster another object may make it.
-#[test]
-fn what_another_object_names_may_be_made_in_a_cluster() {
-    let external =
-        "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: x}\nspec: {target: {name: pg}}\n";
-    let text = base_with("{name: keys, key: password}", "{name: pg, key: password}");
-    let plan = plan_of(&format!("{text}---\n{external}"));
-    let missing = &plan.missing[0];
-    assert!(plan.is_made_in(missing, Target::K8s) && !plan.is_made_in(missing, Target::Docker));
-    assert!(!plan_of(&text).is_made_in(missing, Target::K8s));
+#[rstest]
+#[case::named("external-secrets.io/v1", "ExternalSecret", "x", "target: {name: pg-app}", true)]
+#[case::cloud_native_pg("postgresql.cnpg.io/v1", "Cluster", "pg", "instances: 1", true)]
+#[case::the_end_of_a_name("postgresql.cnpg.io/v1", "Cluster", "app", "instances: 1", false)]
+#[case::a_part_of_a_word("postgresql.cnpg.io/v1", "Cluster", "p", "instances: 1", false)]
+#[case::a_route("networking.istio.io/v1", "VirtualService", "pg", "hosts: [pg]", false)]
+#[case::of_kubernetes("networking.k8s.io/v1", "IngressClass", "pg", "controller: a.b/c", false)]
+fn what_another_object_makes(
+    #[case] api_version: &str,
+    #[case] kind: &str,
+    #[case] name: &str,
+    #[case] spec: &str,
+    #[case] is_made: bool,
+) {
+    let text = base_with("{name: keys, key: password}", "{name: pg-app, key: password}");
+    let object =
+        format!("---\napiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n");
+    let plan = plan_of(&(text + &object));
+    let [missing] = &plan.missing[..] else { panic!("{:?}", plan.missing) };
+    assert_eq!(plan.is_made_in(missing, Target::K8s), is_made);
+    assert!(!plan.is_made_in(missing, Target::Docker));
+}
+
+/// How operators name the Secrets that they make.
+#[rstest]
+#[case::crunchy("hippo-pguser-hippo", "hippo", true)]
+#[case::eck("quickstart-es-elastic-user", "quickstart", true)]
+#[case::zalando("app.acid-db.credentials.postgresql.acid.zalan.do", "acid-db", true)]
+#[case::a_name_with_dots("app.acid.db.credentials", "acid.db", true)]
+#[case::another_one("app.acid-db2.credentials", "acid-db", false)]
+fn names_of_operators(#[case] secret: &str, #[case] object: &str, #[case] is_made: bool) {
+    let object = serde_json::json!({"apiVersion": "example.org/v1", "kind": "Maker", "metadata": {"name": object}});
+    assert_eq!(crate::made::by_operator(&object, "Secret", secret), is_made);
+    assert!(!crate::made::by_operator(&object, "ConfigMap", secret));
 }
