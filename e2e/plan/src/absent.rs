@@ -5,7 +5,7 @@ use super::{
 };
 
 /// The ServiceAccount that every namespace has.
-const DEFAULT_ACCOUNT: &str = "default";
+pub(crate) const DEFAULT_ACCOUNT: &str = "default";
 /// How the names of those start that every cluster has.
 const OF_CLUSTERS: &str = "system-";
 

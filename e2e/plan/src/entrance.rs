@@ -3,7 +3,7 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Component, ImageName, Object, Plan, Service, kinds};
+use super::{Component, ImageName, Object, Plan, Service, json::list, kinds};
 
 /// Images of databases and queues, which clients from outside reach through an application.
 const STORES: [&str; 25] = [
@@ -151,10 +151,6 @@ fn of_ingress(spec: &Value) -> Vec<&str> {
     // `v1beta1` has the name without a map around it.
     let names = backends.filter_map(|backend| backend.pointer("/service/name").or(backend.get("serviceName")));
     names.filter_map(Value::as_str).collect()
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }
 
 /// Whether one of several alternatives holds, as it does where there is none.

@@ -1,8 +1,13 @@
-//! The texts that a JSON value holds, names of fields aside. Main functions: [`texts`], [`change_texts`].
+//! What a JSON value holds: its items, or its texts, names of fields aside. Main functions: [`list`], [`texts`], [`change_texts`].
 
 use serde_json::Value;
 
-/// All of them, in order.
+/// The items of a list; none of any other value.
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// All texts, in order.
 #[must_use]
 pub fn texts(value: &Value) -> Vec<&str> {
     match value {
@@ -13,7 +18,7 @@ pub fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
-/// Changes each of them.
+/// Changes each text.
 pub fn change_texts(value: &mut Value, change: &mut impl FnMut(&mut String)) {
     match value {
         Value::String(text) => change(text),

@@ -307,3 +307,44 @@ fn names_of_operators(#[case] secret: &str, #[case] object: &str, #[case] is_mad
     assert_eq!(crate::made::by_operator(&object, "Secret", secret), is_made);
     assert!(!crate::made::by_operator(&object, "ConfigMap", secret));
 }
+
+/// What makes a webhook's certificate: a Job with a Role for it.
+const CERTIFICATE_JOB: &str = "\
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: c, image: x, env:
+  [{name: P, valueFrom: {secretKeyRef: {name: hook-cert, key: tls.crt}}}]}]}}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: gen}}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: gen},
+ rules: [{apiGroups: [\"\"], resources: [secrets], verbs: [get, create]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: gen},
+ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: gen}, subjects: [{kind: ServiceAccount, name: gen}]}
+---
+{apiVersion: batch/v1, kind: Job, metadata: {name: gen}, spec: {template: {spec: {serviceAccountName: gen,
+  restartPolicy: OnFailure, containers: [{name: c, image: x, args: [create, --secret-name=hook-cert]}]}}}}
+";
+
+#[rstest]
+#[case::argument("--secret-name=", "--secret-name=", true)]
+#[case::script(
+    "args: [create, --secret-name=hook-cert]",
+    "command: [sh, -c, 'kubectl create secret tls hook-cert']",
+    true
+)]
+#[case::variable("args: [create, --secret-name=hook-cert]", "env: [{name: SECRET, value: hook-cert}]", true)]
+#[case::all_verbs("[get, create]", "['*']", true)]
+#[case::another_name("=hook-cert", "=hook-cert-2", false)]
+#[case::that_may_only_read("[get, create]", "[get]", false)]
+#[case::of_another_account(
+    "subjects: [{kind: ServiceAccount, name: gen}]",
+    "subjects: [{kind: ServiceAccount, name: other}]",
+    false
+)]
+fn what_a_job_makes(#[case] old: &str, #[case] new: &str, #[case] is_made: bool) {
+    let plan = plan_of(&CERTIFICATE_JOB.replace(old, new));
+    let [missing] = &plan.missing[..] else { panic!("{:?}", plan.missing) };
+    assert_eq!(plan.is_made_in(missing, Target::K8s), is_made);
+    assert!(!plan.is_made_in(missing, Target::Docker));
+}
