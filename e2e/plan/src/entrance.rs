@@ -1,27 +1,43 @@
 //! Which Services clients from outside use, as far as the manifests tell. Main function: [`Plan::entrances`].
 
+use std::path::Path;
+
 use regex::Regex;
 use serde_json::Value;
 
 use super::{Component, ImageName, Object, Plan, Service, json::list, kinds};
 
-/// Images of databases and queues, which clients from outside reach through an application.
-const STORES: [&str; 25] = [
+/// Images of databases and queues by the end of their path, which clients from outside reach through an application.
+const STORES: [&str; 41] = [
+    "activemq",
+    "activemq-artemis",
+    "activemq-classic",
+    "artemis",
+    "azure-sql-edge",
     "cassandra",
+    "clickhouse",
     "clickhouse-server",
+    "cockroach",
+    "consul",
+    "couchdb",
+    "cp-enterprise-kafka",
     "cp-kafka",
     "cp-zookeeper",
-    "couchdb",
+    "dragonfly",
     "elasticsearch",
     "etcd",
     "influxdb",
     "kafka",
+    "keydb",
     "mariadb",
     "memcached",
+    "minio",
     "mongo",
     "mongodb",
+    "mssql/server",
     "mysql",
     "nats",
+    "nats-streaming",
     "neo4j",
     "opensearch",
     "pgvector",
@@ -30,7 +46,9 @@ const STORES: [&str; 25] = [
     "postgresql",
     "rabbitmq",
     "redis",
+    "scylla",
     "timescaledb",
+    "valkey",
     "zookeeper",
 ];
 
@@ -104,7 +122,10 @@ impl Plan {
 /// Whether a component is a database or a queue.
 pub(crate) fn is_store(component: &Component) -> bool {
     // The others are sidecars.
-    component.pod.containers.first().is_some_and(|container| STORES.contains(&ImageName::new(&container.image).last()))
+    component.pod.containers.first().is_some_and(|container| {
+        let path = Path::new(ImageName::new(&container.image).name);
+        STORES.iter().any(|store| path.ends_with(store))
+    })
 }
 
 /// The names of Services to which a route leads for the root of a host, or for everything.
@@ -270,5 +291,7 @@ mod tests {
         };
         assert_eq!(entrances(&[("db", "bitnami/postgresql"), ("web", "web"), ("queue", "rabbitmq")]), ["web"]);
         assert_eq!(entrances(&[("db", "postgres")]), ["db"]);
+        assert_eq!(entrances(&[("db", "mcr.microsoft.com/mssql/server"), ("web", "shop/server")]), ["web"]);
+        assert_eq!(entrances(&[("db", "my-minio"), ("web", "valkey/valkey")]), ["db"]);
     }
 }
