@@ -135,13 +135,17 @@ fn roots(object: &Object) -> Vec<&str> {
         ("Ingress", group) if kinds::is_own_group(group) => of_ingress(spec),
         ("HTTPRoute", "gateway.networking.k8s.io") => {
             // Without a path it is `/` and all below.
-            let is_root = |path: &Value| is_root_or_none(&path["value"]) && path["type"] != "RegularExpression";
+            let is_root = |path: &Value| match path["type"].as_str() {
+                Some("RegularExpression") => takes_root(&path["value"]),
+                _ => is_root_or_none(&path["value"]),
+            };
             let rules = list(&spec["rules"]).filter(|rule| is_any(&rule["matches"], |one| is_root(&one["path"])));
             rules.flat_map(|rule| list(&rule["backendRefs"])).filter_map(|backend| backend["name"].as_str()).collect()
         }
         // Without a gateway it is for pods among themselves.
         ("VirtualService", "networking.istio.io") if list(&spec["gateways"]).any(|gateway| gateway != "mesh") => {
-            let is_root = |uri: &Value| uri.is_null() || uri["prefix"] == "/";
+            let is_root =
+                |uri: &Value| uri.is_null() || uri["prefix"] == "/" || uri["exact"] == "/" || takes_root(&uri["regex"]);
             let rules = list(&spec["http"]).filter(|rule| is_any(&rule["match"], |one| is_root(&one["uri"])));
             let routes = rules.flat_map(|rule| list(&rule["route"]));
             routes.filter_map(|route| route["destination"]["host"].as_str()).collect()
@@ -149,7 +153,7 @@ fn roots(object: &Object) -> Vec<&str> {
         ("IngressRoute", "traefik.io" | "traefik.containo.us") => {
             let is_root = |route: &&Value| {
                 let rule = route["match"].as_str().unwrap_or_default();
-                !rule.contains("Path") || rule.contains("PathPrefix(`/`)")
+                !rule.contains("Path") || ["PathPrefix(`/`)", "Path(`/`)"].iter().any(|path| rule.contains(path))
             };
             let services = list(&spec["routes"]).filter(is_root).flat_map(|route| list(&route["services"]));
             services.filter_map(|service| service["name"].as_str()).collect()
@@ -177,6 +181,12 @@ fn of_ingress(spec: &Value) -> Vec<&str> {
 /// Whether one of several alternatives holds, as it does where there is none.
 fn is_any(alternatives: &Value, holds: impl Fn(&Value) -> bool) -> bool {
     list(alternatives).next().is_none() || list(alternatives).any(holds)
+}
+
+/// Whether a pattern matches the whole of `/`.
+fn takes_root(pattern: &Value) -> bool {
+    let pattern = pattern.as_str().and_then(|pattern| Regex::new(&format!("^(?:{pattern})$")).ok());
+    pattern.is_some_and(|pattern| pattern.is_match("/"))
 }
 
 fn is_root_or_none(path: &Value) -> bool {
@@ -241,6 +251,24 @@ mod tests {
         CLOSED,
         &["api"]
     )]
+    #[case::istio_exactly(
+        &route("networking.istio.io/v1", "VirtualService", "hosts: ['*'], gateways: [g], http: [{match: [{uri: {exact: /}}, {uri: {prefix: /s}}], \
+         route: [{destination: {host: api}}]}, {match: [{uri: {exact: /db}}], route: [{destination: {host: db}}]}]"),
+        CLOSED,
+        &["api"]
+    )]
+    #[case::istio_by_a_pattern(
+        &route("networking.istio.io/v1", "VirtualService", "hosts: ['*'], gateways: [g], http: [{match: [{uri: {regex: '^/.*'}}], \
+         route: [{destination: {host: api}}]}, {match: [{uri: {regex: /db/.*}}], route: [{destination: {host: db}}]}]"),
+        CLOSED,
+        &["api"]
+    )]
+    #[case::a_gateway_by_a_pattern(
+        &route("gateway.networking.k8s.io/v1", "HTTPRoute", "rules: [{matches: [{path: {type: RegularExpression, value: /db.*}}], \
+         backendRefs: [{name: db}]}, {matches: [{path: {type: RegularExpression, value: '.*'}}], backendRefs: [{name: api}]}]"),
+        CLOSED,
+        &["api"]
+    )]
     #[case::istio_among_pods(
         &route("networking.istio.io/v1", "VirtualService", "hosts: [api], http: [{route: [{destination: {host: api}}]}]"),
         CLOSED,
@@ -249,6 +277,12 @@ mod tests {
     #[case::traefik(
         &route("traefik.io/v1alpha1", "IngressRoute", "routes: [{match: 'Host(`a`) && PathPrefix(`/db`)', services: [{name: db}]}, \
          {match: 'Host(`a`)', services: [{name: api}]}]"),
+        CLOSED,
+        &["api"]
+    )]
+    #[case::traefik_exactly(
+        &route("traefik.io/v1alpha1", "IngressRoute", "routes: [{match: 'Host(`a`) && Path(`/db`)', services: [{name: db}]}, \
+         {match: 'Host(`a`) && Path(`/`)', services: [{name: api}]}]"),
         CLOSED,
         &["api"]
     )]
