@@ -33,7 +33,10 @@ pub fn no_component<'a>(name: &str, names: impl IntoIterator<Item = &'a str> + C
 pub(crate) const TEMPLATE: &str =
     "set `render` to a command that fills it in, or name the directory of the chart, if there is a Chart.yaml";
 
-/// The remedy for a text that another program fills in, if this is one.
+/// The remedy for a text with a variable of a shell, such as `$NAME` or `${NAME}`.
+const VARIABLE: &str = "fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml";
+
+/// The remedy for a text that another program or a person fills in, if this is one.
 pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
     let is_between = |open: &str, close: &str| {
         let inner = text.split_once(open).and_then(|(_, rest)| rest.split_once(close)).map(|(inner, _)| inner.trim());
@@ -48,10 +51,10 @@ pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
         .filter(|word| word.contains(|c: char| c.is_ascii_alphabetic()) && *word == word.to_uppercase())
         .any(|word| word.starts_with('_') && word.ends_with('_'));
     let is_variable = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let has_variable = text.split('$').skip(1).any(is_variable);
-    (has_variable || is_between("${", "}") || is_between("<", ">") || is_underlined).then_some(
-        "fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml",
-    )
+    if text.split('$').skip(1).any(is_variable) || is_between("${", "}") {
+        return Some(VARIABLE);
+    }
+    (is_between("<", ">") || is_underlined).then_some("fill in the placeholder")
 }
 
 #[cfg(test)]
@@ -61,21 +64,24 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("${REPLICAS}", true)]
-    #[case("shop-${NAME}-config", true)]
-    #[case("{{ .Values.name }}", true)]
-    #[case("<YOUR_DOMAIN>", true)]
-    #[case("_K8S_IP_", true)]
-    #[case("__JOB_NAME__", true)]
-    #[case("___", false)]
-    #[case("shop_", false)]
-    #[case("$MICRO_SERVICE", true)]
-    #[case("$(POD_NAME)", false)]
-    #[case("5 $ a day", false)]
-    #[case("a < b", false)]
-    #[case("{}", false)]
-    fn what_another_program_fills_in(#[case] text: &str, #[case] expected: bool) {
-        assert_eq!(placeholder(text).is_some(), expected);
+    #[case("${REPLICAS}", Some(VARIABLE))]
+    #[case("shop-${NAME}-config", Some(VARIABLE))]
+    #[case("$MICRO_SERVICE", Some(VARIABLE))]
+    #[case("<$MICRO_SERVICE>", Some(VARIABLE))]
+    #[case("{{ .Values.name }}", Some(TEMPLATE))]
+    // envsubst leaves these as they are.
+    #[case("<YOUR_DOMAIN>", Some("fill in the placeholder"))]
+    #[case("dev.<domain>", Some("fill in the placeholder"))]
+    #[case("_K8S_IP_", Some("fill in the placeholder"))]
+    #[case("__JOB_NAME__", Some("fill in the placeholder"))]
+    #[case("___", None)]
+    #[case("shop_", None)]
+    #[case("$(POD_NAME)", None)]
+    #[case("5 $ a day", None)]
+    #[case("a < b", None)]
+    #[case("{}", None)]
+    fn what_another_program_fills_in(#[case] text: &str, #[case] expected: Option<&str>) {
+        assert_eq!(placeholder(text), expected);
     }
 
     #[rstest]

@@ -309,7 +309,7 @@ const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
 #[case::a_placeholder_as_name(
     "      volumes:\n",
     "      serviceAccountName: <NAME>\n      volumes:\n",
-    "app.yaml:13:7, document 1: Deployment/backend: spec.template.spec.serviceAccountName: `<NAME>` is not a valid name; fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml"
+    "app.yaml:13:7, document 1: Deployment/backend: spec.template.spec.serviceAccountName: `<NAME>` is not a valid name; fill in the placeholder"
 )]
 fn refused(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP).replace("{VOLUMES}", VOLUMES));
