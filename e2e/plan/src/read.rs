@@ -212,6 +212,10 @@ pub(crate) fn document(mut node: Node) -> Result<Document, Error> {
         let remedy = "move the file out of the manifests, or name those beside it one by one";
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place));
     }
+    let is_own = || kinds::is_own_group(kinds::group(node.text_at(&["apiVersion"]).unwrap_or_default()));
+    if let Some(sops) = node.get("sops").filter(|_| is_own()) {
+        return Err(encrypted(&node, &sops.place));
+    }
     let kind = text(&["kind"]).ok_or_else(|| missing(&node, "kind", "Deployment"))?;
     if let Some((message, remedy)) = kinds::unrendered(&text(&["apiVersion"]).unwrap_or_default(), &kind) {
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
@@ -220,16 +224,23 @@ pub(crate) fn document(mut node: Node) -> Result<Document, Error> {
     let source = Source { file: node.place.file.to_path_buf(), document: node.place.document };
     let mut object = Document { kind, name, role: Role::Carried, source, node };
     object.role = role(&object)?;
-    if let Some(sops) = object.node.get("sops").filter(|_| object.is_own()) {
-        let remedy = format!(
-            "decrypt it in `render`, such as `render = [\"sops\", \"--decrypt\", \"FILE\"]`, or leave it out and give the values in \
-             .config/e2e.toml: `[secret.\"{}\"]`",
-            object.name
-        );
-        let error = Error::new(ErrorKind::Object, "the object is encrypted with SOPS", remedy);
-        return Err(error.at(&sops.place).in_object(&object.label()));
-    }
     Ok(object)
+}
+
+/// What is said of an object that SOPS encrypted, whose kind and name may be encrypted too.
+fn encrypted(node: &Node, place: &Place) -> Error {
+    let plain = |keys: &[&str]| text_at(node, keys).filter(|text| !text.starts_with("ENC["));
+    let (kind, name) = (plain(&["kind"]), plain(&["metadata", "name"]));
+    let remedy = format!(
+        "decrypt it in `render`, such as `render = [\"sops\", \"--decrypt\", \"FILE\"]`, or leave it out and give the values in \
+         .config/e2e.toml: `[secret.\"{}\"]`",
+        name.as_deref().unwrap_or("NAME")
+    );
+    let error = Error::new(ErrorKind::Object, "the object is encrypted with SOPS", remedy).at(place);
+    match kind.zip(name) {
+        Some((kind, name)) => error.in_object(&format!("{kind}/{name}")),
+        None => error,
+    }
 }
 
 /// A text that is there and not empty.

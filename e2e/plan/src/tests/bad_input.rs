@@ -53,6 +53,12 @@ use super::*;
     "app.yaml:65:7, document 4: Secret/keys: the object is encrypted with SOPS; decrypt it in `render`, such as `render = [\"sops\", \
      \"--decrypt\", \"FILE\"]`, or leave it out and give the values in .config/e2e.toml: `[secret.\"keys\"]`"
 )]
+#[case::encrypted_with_its_head(
+    "apiVersion: v1\nkind: Secret\nmetadata:\n  name: keys\n",
+    "apiVersion: ENC[AES256_GCM,data:Lb/w=]\nkind: ENC[AES256_GCM,data:Ir=]\nmetadata:\n  name: ENC[AES256_GCM,data:Pd=]\nsops: {mac: x}\n",
+    "app.yaml:63:7, document 4: the object is encrypted with SOPS; decrypt it in `render`, such as `render = [\"sops\", \"--decrypt\", \
+     \"FILE\"]`, or leave it out and give the values in .config/e2e.toml: `[secret.\"NAME\"]`"
+)]
 #[case::no_metadata(
     "metadata:\n  name: backend\nspec:",
     "spec:",
