@@ -138,11 +138,10 @@ impl Beyond {
 /// Builds the kustomization of a directory, on a base where it is an overlay.
 pub(super) fn build(dir: &Path, root: &Path, base: Option<Base>) -> Build {
     let (faults, beyond) = (Faults::default(), Beyond::default());
+    let wanted = if base.is_some() { Wanted::Either } else { Wanted::Manifests };
     let mut builder = Builder { root, faults, beyond, parents: Vec::new(), base: Taken::of(base) };
-    let mut resources = match builder.base.take_unnamed(dir) {
-        Some(base) => builder.accumulate(dir, base, Wanted::Either),
-        None => builder.accumulate(dir, Vec::new(), Wanted::Either),
-    };
+    let base = builder.base.take_unnamed(dir).unwrap_or_default();
+    let mut resources = builder.accumulate(dir, base, wanted);
     if let Some(error) = builder.base.not_taken(dir, root) {
         builder.faults.push(error);
     }

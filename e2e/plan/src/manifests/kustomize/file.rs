@@ -39,6 +39,8 @@ const COMPONENT: &str = "Component";
 pub(super) enum Wanted {
     Kustomization,
     Component,
+    /// Anything with objects of its own.
+    Manifests,
     Either,
 }
 
@@ -230,8 +232,20 @@ impl Kustomization {
             (Wanted::Component, KUSTOMIZATION) => {
                 fail("a Kustomization is listed under `components`".to_owned(), "list it under `resources`".to_owned())
             }
+            (Wanted::Manifests, COMPONENT) if !self.has_objects() => {
+                let message = "this is a Component, which has no objects and changes those of a kustomization";
+                let remedy = "list it under `components` of a kustomization, and name the directory of that one";
+                fail(message.to_owned(), remedy.to_owned())
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether it makes objects, or lists some.
+    fn has_objects(&self) -> bool {
+        let File { resources, bases, config_map_generator, secret_generator, .. } = &self.file;
+        let is_listed = [resources, bases].into_iter().flatten().any(|names| !names.is_empty());
+        is_listed || config_map_generator.is_some() || secret_generator.is_some()
     }
 
     /// An error of a key, at the element with this text where there is one.

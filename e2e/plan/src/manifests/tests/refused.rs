@@ -129,3 +129,16 @@ fn what_kustomize_refuses(#[case] kustomization: &str, #[case] resource: &str, #
     ];
     assert_eq!(error_of(&files, &["."], &[]), expected);
 }
+
+/// Kustomize builds nothing of it.
+#[rstest]
+#[case::alone("kind: Component\npatches: [{target: {kind: Deployment}, patch: '[]'}]\n", true)]
+#[case::with_maps("kind: Component\nconfigMapGenerator: [{name: c, literals: [a=b]}]\n", false)]
+#[case::with_objects("kind: Component\nresources: [a.yaml]\n", false)]
+fn a_component_as_manifests(#[case] kustomization: &str, #[case] is_refused: bool) {
+    let dir = super::directory(&[("c/kustomization.yaml", kustomization), ("c/a.yaml", MAP)]);
+    let error = super::read_at(dir.path(), &["c"], &[]).err().map(|error| error.to_string());
+    let expected = "c/kustomization.yaml:1:1, document 1: this is a Component, which has no objects and changes those of a kustomization; \
+                    list it under `components` of a kustomization, and name the directory of that one";
+    assert_eq!(error.as_deref(), is_refused.then_some(expected));
+}
