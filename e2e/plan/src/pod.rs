@@ -62,7 +62,7 @@ pub enum Restart {
     Always,
     /// It runs to completion: it is started again unless it succeeds.
     OnFailure {
-        /// After how many failures it is given up, if ever.
+        /// How many failures it is started again after, if there is a limit; the next one is the last.
         failures_max: Option<u32>,
     },
     /// It stays ended.

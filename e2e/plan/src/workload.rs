@@ -46,7 +46,7 @@ pub(crate) enum Restarts {
     Always,
     /// As the pod says.
     AsThePodSays,
-    /// They run to completion, after this many failures at most.
+    /// They run to completion, started again after this many failures at most.
     Until { failures: i32 },
 }
 

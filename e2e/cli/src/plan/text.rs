@@ -38,7 +38,7 @@ fn of_component(text: &mut String, plan: &Plan, component: &Component) -> std::f
         writeln!(text, "  after {}", earlier.join(", "))?;
     }
     if let Restart::OnFailure { failures_max: Some(limit) } = pod.restart {
-        writeln!(text, "  to completion, given up after {}", counted(limit, "failure"))?;
+        writeln!(text, "  to completion, {}", attempts(limit))?;
     }
     for container in &pod.init_containers {
         of_container(text, if container.is_sidecar { "sidecar" } else { "init" }, container)?;
@@ -55,6 +55,14 @@ fn of_component(text: &mut String, plan: &Plan, component: &Component) -> std::f
         writeln!(text, "  Service {} {}", service.name, ports.join(", "))?;
     }
     Ok(())
+}
+
+/// How often a Job tries: its `backoffLimit` counts what follows the first failure.
+fn attempts(limit: u32) -> String {
+    match limit {
+        0 => "given up after the first failure".to_owned(),
+        _ => format!("started again at most {}", counted(limit, "time")),
+    }
 }
 
 fn of_container(text: &mut String, what: &str, container: &Container) -> std::fmt::Result {
@@ -99,6 +107,22 @@ mod tests {
     use e2e_plan::{Manifest, Objects};
 
     use super::*;
+
+    #[rstest::rstest]
+    #[case::none(0, "  to completion, given up after the first failure\n")]
+    #[case::one(1, "  to completion, started again at most 1 time\n")]
+    #[case::several(6, "  to completion, started again at most 6 times\n")]
+    fn how_often_a_job_tries(#[case] limit: u32, #[case] expected: &str) {
+        for policy in ["Never", "OnFailure"] {
+            let text = format!(
+                "{{apiVersion: batch/v1, kind: Job, metadata: {{name: j}}, spec: {{backoffLimit: {limit}, template: {{spec: \
+                 {{restartPolicy: {policy}, containers: [{{name: c, image: x}}]}}}}}}}}\n"
+            );
+            let plan = Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text }])).expect("a plan");
+            let shown = render(&plan, Target::Docker, &[]);
+            assert!(shown.contains(expected), "{shown}");
+        }
+    }
 
     #[test]
     fn a_reason_is_given_once() {

@@ -23,7 +23,7 @@ async fn init_containers_run_in_order_and_again_after_a_failure() {
     node.shutdown().await;
 }
 
-/// A pod that runs to completion, given up after so many failures.
+/// A pod that runs to completion, started again after so many failures at most.
 fn job(name: &str, failures: u32) -> PodSpec {
     let restart = e2e_plan::Restart::OnFailure { failures_max: Some(failures) };
     PodSpec { restart, ..pod(name, Probes::default()) }
