@@ -128,7 +128,7 @@ fn choose(root: &Path, directories: &[PathBuf]) -> Result<Vec<Top>, BadInput> {
         ([parts], _) if parts.len() == 1 || are_one_system(root, parts) => Ok(parts.clone()),
         (_, [_]) => Ok(tops),
         (_, []) => Err(nothing(root)),
-        (_, tops) => Err(several(tops)),
+        (_, tops) => Err(several(root, tops)),
     }
 }
 
@@ -157,19 +157,31 @@ fn beside(root: &Path, parts: &[PathBuf]) -> Vec<PathBuf> {
 fn are_one_system(root: &Path, tops: &[Top]) -> bool {
     let mut names = BTreeSet::new();
     tops.iter().all(|Top { directory, siblings, .. }| {
-        let path = root.join(directory);
-        let (files, is_known) = match kustomization_of(&path) {
-            Some(_) => {
-                let Workloads { files, is_whole } = Workloads::of(&path);
-                (files.into_iter().collect(), is_whole)
-            }
-            None => (read_of(&path), !is_chart(&path)),
-        };
-        let own: BTreeSet<String> = files.iter().flat_map(|file| workloads(file)).map(|head| head.name).collect();
+        let (heads, is_whole) = workloads_of(&root.join(directory));
+        let own: BTreeSet<String> = heads.into_iter().map(|head| head.name).collect();
         let is_new = own.is_disjoint(&names);
         names.extend(own);
-        is_known && is_new && siblings.is_empty() && alternatives(directory).is_none()
+        is_whole && is_new && siblings.is_empty() && alternatives(directory).is_none()
     })
+}
+
+/// The workloads of a directory, and whether they are all that it has.
+fn workloads_of(directory: &Path) -> (Vec<Head>, bool) {
+    let (files, is_whole) = match kustomization_of(directory) {
+        Some(_) => {
+            let Workloads { files, is_whole } = Workloads::of(directory);
+            (files.into_iter().collect(), is_whole)
+        }
+        None => (read_of(directory), !is_chart(directory)),
+    };
+    (files.iter().flat_map(|file| workloads(file)).collect(), is_whole)
+}
+
+/// Whether one of two directories, each with its workloads, may stand in the place of the other: by its name, or since both declare one.
+fn are_alternatives((one, own): &(&Top, Vec<Head>), (other, others): &(&Top, Vec<Head>)) -> bool {
+    let group = alternatives(&one.directory);
+    let is_shared = |head: &Head| others.iter().any(|other| head.is_same(other));
+    group.is_some() && group == alternatives(&other.directory) || own.iter().any(is_shared)
 }
 
 /// The directory whose directories each stand for all the system, if this is one of them.
@@ -202,26 +214,20 @@ fn nothing(root: &Path) -> BadInput {
     ))
 }
 
-fn several(tops: &[Top]) -> BadInput {
-    let group = |top: &Top| alternatives(&top.directory).map(Path::to_owned);
-    let is_first = |(index, top): &(usize, &Top)| {
-        group(top).is_none() || !tops[..*index].iter().any(|earlier| group(earlier) == group(top))
-    };
-    let flags: Vec<String> = tops
-        .iter()
-        .enumerate()
-        .filter(is_first)
-        .map(|(_, top)| format!("--manifests {}", quoted(&super::shown(&top.directory))))
-        .collect();
-    let mut groups: Vec<PathBuf> = tops.iter().filter_map(group).collect();
-    groups.dedup();
-    let mut notes: Vec<String> = Vec::new();
-    for parent in groups {
-        let of_group = tops.iter().filter(|top| group(top).as_ref() == Some(&parent));
-        let names: Vec<String> = of_group.map(|top| super::shown(&top.directory)).collect();
-        if names.len() > 1 {
-            notes.push(format!("name only one of {}", names.join(", ")));
+fn several(root: &Path, tops: &[Top]) -> BadInput {
+    let mut groups: Vec<Vec<(&Top, Vec<Head>)>> = Vec::new();
+    for top in tops.iter().map(|top| (top, workloads_of(&root.join(&top.directory)).0)) {
+        match groups.iter_mut().find(|group| are_alternatives(&top, &group[0])) {
+            Some(group) => group.push(top),
+            None => groups.push(vec![top]),
         }
+    }
+    let names = |group: &Vec<(&Top, _)>| group.iter().map(|(top, _)| super::shown(&top.directory)).collect::<Vec<_>>();
+    let groups: Vec<Vec<String>> = groups.iter().map(names).collect();
+    let flags: Vec<String> = groups.iter().map(|group| format!("--manifests {}", quoted(&group[0]))).collect();
+    let mut notes: Vec<String> = Vec::new();
+    for group in groups.iter().filter(|group| group.len() > 1) {
+        notes.push(format!("name only one of {}", group.join(", ")));
     }
     for Top { directory, overlays, .. } in tops.iter().filter(|top| !top.overlays.is_empty()) {
         notes.push(format!("{} is the base of {}", super::shown(directory), shown(overlays).join(", ")));
@@ -319,7 +325,11 @@ mod tests {
         Ok(&["k8s/api", "k8s/db", "k8s/net-of-all"][..])
     )]
     #[case::of_a_hidden_directory(&[".k8s"], Ok(&[".k8s"][..]))]
-    #[case::steps_of_one(&["k8s/one/web", "k8s/two/web"], Err("`"))]
+    #[case::steps_of_one(
+        &["k8s/one/web", "k8s/two/db", "k8s/two/web"],
+        Err("--manifests k8s/one/web --manifests k8s/two/db`\n  name only one of k8s/one/web, k8s/two/web")
+    )]
+    #[case::versions(&["one/web", "two/web"], Err("--manifests one/web`\n  name only one of one/web, two/web"))]
     #[case::parts_of_two_places(&["k8s/api", "deploy/db"], Err("`"))]
     #[case::overlays(
         &["k8s/overlays/dev", "k8s/overlays/prod"],

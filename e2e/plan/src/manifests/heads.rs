@@ -17,6 +17,8 @@ pub struct Head {
     pub kind: String,
     /// `metadata.name`.
     pub name: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
 }
 
 impl Head {
@@ -30,6 +32,13 @@ impl Head {
     #[must_use]
     pub fn is_own(&self) -> bool {
         kinds::is_own_group(kinds::group(&self.api_version))
+    }
+
+    /// Whether two objects with a name are the same one to a cluster, as far as their files tell.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let Self { kind, name, namespace, .. } = other;
+        !name.is_empty() && (&self.kind, &self.name, &self.namespace) == (kind, name, namespace)
     }
 
     /// Whether it runs pods.
@@ -52,8 +61,8 @@ pub fn heads(path: &Path) -> Vec<Head> {
     let mut heads = Vec::new();
     while let Some(node) = open.pop() {
         let text = |keys: &[&str]| node.text_at(keys).unwrap_or_default().to_owned();
-        let name = text(&["metadata", "name"]);
-        heads.push(Head { api_version: text(&["apiVersion"]), kind: text(&["kind"]), name });
+        let (name, namespace) = (text(&["metadata", "name"]), text(&["metadata", "namespace"]));
+        heads.push(Head { api_version: text(&["apiVersion"]), kind: text(&["kind"]), name, namespace });
         open.extend(node.items().iter().chain(node.items_at(&["items"])).cloned());
     }
     if !errors.is_empty() {
