@@ -151,7 +151,11 @@ impl Objects {
         let is_list = node.text_at(&["kind"]).is_some_and(|kind| kind.ends_with("List"));
         match (is_list, node.get("items")) {
             (true, Some(Node { tree: Tree::List(items), .. })) => {
-                items.clone().into_iter().for_each(|item| self.add_document(item, dialect))
+                let item = |item: &Node| match dialect {
+                    Dialect::Kubectl => item_of(&node, item),
+                    Dialect::Kustomize | Dialect::Go => item.clone(),
+                };
+                items.iter().for_each(|one| self.add_document(item(one), dialect));
             }
             (true, None) if node.find(&["metadata", "name"]).is_none() => {}
             _ if dialect == Dialect::Kustomize && is_named_by_cluster(&node) => {
@@ -183,6 +187,19 @@ pub(crate) enum Typed {
     CronJob(Box<Workload>),
     /// Kinds that have no part in a plan.
     Carried,
+}
+
+/// An item of a list as kubectl reads it: one that has neither kind nor apiVersion takes those of the list (`decodeToList`).
+pub(crate) fn item_of(list: &Node, item: &Node) -> Node {
+    let mut item = item.clone();
+    let kind = text_at(list, &["kind"]).and_then(|kind| Some(kind.strip_suffix("List")?.to_owned()));
+    let has = |key: &str| text_at(&item, &[key]).is_some();
+    if let Some(kind) = kind.filter(|kind| !kind.is_empty() && !has("kind") && !has("apiVersion")) {
+        let place = item.place.clone();
+        item.set("apiVersion", Tree::Text(text_at(list, &["apiVersion"]).unwrap_or_default()), &place);
+        item.set("kind", Tree::Text(kind), &place);
+    }
+    item
 }
 
 /// Whether a cluster makes up the name of an object.

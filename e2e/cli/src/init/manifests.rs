@@ -359,6 +359,10 @@ mod tests {
     #[case::between_braces("web.yaml", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}}")]
     #[case::in_a_list("all.yaml", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n")]
     #[case::in_a_list_of_its_kind("all.yaml", "kind: PodList\nitems:\n- apiVersion: v1\n  kind: Pod\n")]
+    #[case::in_a_list_that_says_its_kind(
+        "all.yaml",
+        "apiVersion: apps/v1\nkind: DeploymentList\nitems:\n- metadata: {name: a}\n"
+    )]
     #[case::json(
         "web.json",
         "{\n  \"kind\" : \"ReplicationController\", \"apiVersion\": \"v1\", \"metadata\": {}\n}\n"

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use super::text_of;
 use crate::{
     kinds,
+    read::item_of,
     yaml::{Dialect, Documents, documents},
 };
 
@@ -63,7 +64,8 @@ pub fn heads(path: &Path) -> Vec<Head> {
         let text = |keys: &[&str]| node.text_at(keys).unwrap_or_default().to_owned();
         let (name, namespace) = (text(&["metadata", "name"]), text(&["metadata", "namespace"]));
         heads.push(Head { api_version: text(&["apiVersion"]), kind: text(&["kind"]), name, namespace });
-        open.extend(node.items().iter().chain(node.items_at(&["items"])).cloned());
+        open.extend(node.items().iter().cloned());
+        open.extend(node.items_at(&["items"]).iter().map(|item| item_of(&node, item)));
     }
     if !errors.is_empty() {
         let kinds = text.lines().filter_map(|line| line.strip_prefix("kind:")?.split_whitespace().next());

@@ -360,6 +360,18 @@ items:
     assert_eq!(plan_of(text).components[0].pod.labels["app"], "a");
 }
 
+/// As kubectl reads it, items take what the list says of all of them.
+#[test]
+fn a_list_of_one_kind_says_it_for_its_items() {
+    let item = "{metadata: {name: a}, spec: {containers: [{name: a, image: a}]}}";
+    let other = "{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}";
+    let list = |kind: &str| format!("apiVersion: v1\nkind: {kind}\nitems:\n- {item}\n- {other}\n");
+    let plan = plan_of(&list("PodList"));
+    let labels: Vec<String> = plan.objects.iter().map(Object::label).collect();
+    assert_eq!(labels, ["Pod/a", "ConfigMap/b"]);
+    assert!(error_of(&list("List")).contains("the document has neither apiVersion nor kind"));
+}
+
 #[test]
 fn overrides_from_the_command_line() {
     let sets = ["backend.env.DB=redis:6379", "backend.env.NEW=a=$(DB)"];
