@@ -26,9 +26,10 @@ impl Plan {
     /// ExternalSecret or a Certificate, and Secrets whose names start with theirs.
     #[must_use]
     pub fn is_made_in(&self, missing: &Missing, target: Target) -> bool {
-        let Missing { kind, name, .. } = missing;
-        let is_maker = |object: &Object| {
-            by_operator(&object.json, kind, name) || *kind == "Secret" && self.is_made_by_job(object, name)
+        let Missing { kind, name, lacks_key_only, .. } = missing;
+        let is_maker = |object: &Object| match lacks_key_only {
+            true => is_named(&object.json, name),
+            false => by_operator(&object.json, kind, name) || *kind == "Secret" && self.is_made_by_job(object, name),
         };
         target == Target::K8s && self.objects.iter().any(is_maker)
     }
@@ -68,10 +69,22 @@ impl Plan {
 /// Whether an operator may make an object of this kind and name from one of a kind that is not Kubernetes' own: what that names, or a
 /// Secret with a name derived from its own.
 pub(crate) fn by_operator(object: &Value, kind: &str, name: &str) -> bool {
-    let group = kinds::group(object["apiVersion"].as_str().unwrap_or_default());
     let own_name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let is_derived = || kind == "Secret" && !WITHOUT_SECRETS.contains(&group) && is_derived(name, own_name);
-    !kinds::is_own_group(group) && (texts(object).contains(&name) || is_derived())
+    let may_derive = || kind == "Secret" && is_foreign(object) && !WITHOUT_SECRETS.contains(&group(object));
+    is_named(object, name) || may_derive() && is_derived(name, own_name)
+}
+
+/// Whether an object of a kind that is not Kubernetes' own names another one.
+fn is_named(object: &Value, name: &str) -> bool {
+    is_foreign(object) && texts(object).contains(&name)
+}
+
+fn is_foreign(object: &Value) -> bool {
+    !kinds::is_own_group(group(object))
+}
+
+fn group(object: &Value) -> &str {
+    kinds::group(object["apiVersion"].as_str().unwrap_or_default())
 }
 
 /// Whether a name is made of another one: `pg-app` of `pg`, `app.pg.credentials` too.

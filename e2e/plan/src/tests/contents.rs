@@ -295,6 +295,19 @@ fn what_another_object_makes(
     assert!(!plan.is_made_in(missing, Target::Docker));
 }
 
+/// An operator completes a Secret of the manifests only where its object names it.
+#[rstest]
+#[case::named("x", "target: {name: keys-app}", true)]
+#[case::derived("keys", "instances: 1", false)]
+fn a_key_that_an_operator_adds(#[case] name: &str, #[case] spec: &str, #[case] is_made: bool) {
+    let text = BASE.replace("name: keys", "name: keys-app").replace("key: password", "key: pin");
+    let object =
+        format!("---\napiVersion: example.org/v1\nkind: Maker\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n");
+    let plan = plan_of(&(text + &object));
+    let [missing] = &plan.missing[..] else { panic!("{:?}", plan.missing) };
+    assert_eq!(plan.is_made_in(missing, Target::K8s), is_made);
+}
+
 /// How operators name the Secrets that they make.
 #[rstest]
 #[case::crunchy("hippo-pguser-hippo", "hippo", true)]
