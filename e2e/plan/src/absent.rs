@@ -1,11 +1,15 @@
 //! What pods name that the run's own namespace of a cluster lacks. Main function: [`notes`].
 
 use super::{
-    FieldUse, Note, cursor::Cursor, document::Document, made, node::Node, warnings::CLUSTER_SCOPED, workload::pod_keys,
+    FieldUse, Note,
+    cursor::Cursor,
+    document::Document,
+    made::{self, DEFAULT_ACCOUNT},
+    node::Node,
+    warnings::CLUSTER_SCOPED,
+    workload::pod_keys,
 };
 
-/// The ServiceAccount that every namespace has.
-pub(crate) const DEFAULT_ACCOUNT: &str = "default";
 /// How the names of those start that every cluster has.
 const OF_CLUSTERS: &str = "system-";
 

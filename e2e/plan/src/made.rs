@@ -4,11 +4,13 @@ use serde_json::Value;
 
 use super::{
     Missing, Object, Plan,
-    absent::DEFAULT_ACCOUNT,
     json::{list, texts},
     kinds,
     target::Target,
 };
+
+/// The ServiceAccount that every namespace has.
+pub(crate) const DEFAULT_ACCOUNT: &str = "default";
 
 /// Groups that route to, scale or watch what often has their objects' name, and make no Secrets.
 const WITHOUT_SECRETS: [&str; 7] = [
